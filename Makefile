@@ -1,0 +1,56 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup tools check lint types test test-unit test-dags test-integration demo sandbox bench clean
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+setup: $(VENV)/.ready tools  ## make the virtual environment and install what is missing
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt -c constraints.txt -e .
+	@touch $@
+
+tools:  # restic comes from Debian; without root, say what to install
+	@command -v restic >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends restic >/dev/null; \
+	  else echo "restic is missing: install it (Debian: apt-get install restic) and run this again" >&2; exit 1; fi; }
+
+lint: setup  ## ruff, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup  ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types  ## everything that needs no server
+
+test: check  ## every check and test (about 15 minutes on 2 cores)
+	$(BIN)/pytest
+
+test-unit: setup  ## the fast tests alone
+	$(BIN)/pytest tests/unit
+
+test-dags: setup  ## DAG integrity and policy
+	$(BIN)/pytest tests/dags
+
+test-integration: setup  ## real servers
+	$(BIN)/pytest tests/integration
+
+demo: setup  ## back up a real sharded cluster under load, destroy it, restore it, compare
+	$(BIN)/python -m sandbox.demo
+
+sandbox: setup  ## keep the demo's servers up and print the address and login of the UI
+	$(BIN)/python -m sandbox.up
+
+clean:  ## remove what the build made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .sandbox

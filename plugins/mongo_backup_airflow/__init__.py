@@ -1,0 +1,1 @@
+"""The Airflow adapter: operators, runners and DAG builders around the core."""
