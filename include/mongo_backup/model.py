@@ -9,5 +9,9 @@ class Model(BaseModel):
     """A frozen value. Unknown fields are refused: they are most likely typing errors."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, populate_by_name=True
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+        populate_by_name=True,
     )

@@ -1,0 +1,216 @@
+"""What goes into an agent step and what comes out: JSON documents, all typed.
+
+A step is one command, `mongo-backup agent <step>`. The request is one JSON document (`--request FILE`, or the
+environment variable `MONGO_BACKUP_REQUEST`); the result is one JSON document (`--result FILE`, else standard output);
+the log goes to standard error; the exit code is `mongo_backup.errors.ExitCode`. Results stay below 4 KiB: in a pod they
+are the termination message
+(https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/). Large facts go to the
+repository.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from mongo_backup.errors import ExitCode, MongoBackupError, error_class
+from mongo_backup.manifest.model import ClusterTime
+from mongo_backup.model import Model
+from mongo_backup.objects.addon import Addon
+from mongo_backup.objects.app_binding import AppBinding, TopologyKind
+from mongo_backup.objects.configuration import BackupConfiguration, Consistency
+from mongo_backup.objects.retention import RetentionPolicy
+from mongo_backup.objects.storage import BackupStorage
+from mongo_backup.topology.model import ChosenMember
+
+REQUEST_VARIABLE = "MONGO_BACKUP_REQUEST"
+
+
+class BackupStep(StrEnum):
+    """Steps of a backup, in the order of the DAG."""
+
+    PREPARE = "prepare"
+    DISABLE_BALANCER = "disable_balancer"
+    IDENTIFY_SECONDARIES = "identify_secondaries"
+    LOCK_CONFIG_SERVER = "lock_config_server"
+    LOCK_SECONDARIES = "lock_secondaries"
+    DUMP = "dump"
+    UNLOCK_SECONDARIES = "unlock_secondaries"
+    UNLOCK_CONFIG_SERVER = "unlock_config_server"
+    ENABLE_BALANCER = "enable_balancer"
+    COMMIT_SNAPSHOT = "commit_snapshot"
+    APPLY_RETENTION = "apply_retention"
+    PUSH_METRICS = "push_metrics"
+    FINISH = "finish"
+
+
+class RunIdentity(Model):
+    """Which DAG run asks: the owner of everything that is written to the journal."""
+
+    dag_id: str
+    run_id: str
+
+    @property
+    def owner(self) -> str:
+        """One text for the journal."""
+        return f"{self.dag_id}/{self.run_id}"
+
+
+class Objects(Model):
+    """The objects that a configuration stands on, resolved."""
+
+    configuration: BackupConfiguration
+    target: AppBinding
+    storage: BackupStorage
+    addon: Addon
+    retention: RetentionPolicy | None = None
+
+
+class Envelope(Model):
+    """How a step ended."""
+
+    step: str
+    ok: bool
+    result: dict[str, Any] | None = None
+    exit_code: ExitCode = ExitCode.OK
+    error_type: str | None = None
+    message: str | None = None
+
+    def error(self) -> MongoBackupError:
+        """The typed error of a step that failed."""
+        return error_class(self.exit_code)(self.message or "the step failed without a message")
+
+
+class BackupRequest(Model):
+    """What every backup step gets; later steps get more in the fields below."""
+
+    run: RunIdentity
+    objects: Objects
+    session: str
+    set_id: str | None = None
+    """From `prepare` on."""
+    try_number: int = 1
+    members: tuple[ChosenMember, ...] = ()
+    """From `identify_secondaries` on."""
+    component: str | None = None
+    """`dump`: the component."""
+    lock: LockResult | None = None
+    """`dump`, `commit_snapshot`: what `lock_secondaries` returned."""
+    dumps: tuple[DumpResult, ...] = ()
+    """`commit_snapshot`: what the dumps returned."""
+    prepared: PrepareResult | None = None
+    """From `prepare` on."""
+    states: dict[str, str] = Field(default_factory=dict)
+    """`finish`, `push_metrics`: states of the run's tasks."""
+
+
+class PrepareResult(Model):
+    """What was found before anything was touched."""
+
+    set_id: str
+    started: str
+    """RFC 3339."""
+    topology: TopologyKind
+    components: tuple[str, ...]
+    server_version: str
+    fcv: str | None = None
+    cluster_time_supported: bool
+    repository_created: bool
+
+
+class BalancerResult(Model):
+    """Stopping or restoring the balancer."""
+
+    former: str
+    """`full`, `off` or `autoSplitOnly`."""
+    now: str
+    waited_seconds: float = 0
+
+
+class MembersResult(Model):
+    """Choice of members."""
+
+    members: tuple[ChosenMember, ...]
+
+
+class Held(Model):
+    """One member that is locked or whose window is raised."""
+
+    component: str
+    host: str
+    mode: str
+    at: float
+    """Unix time of the moment at which the lock was there."""
+    catalog: str
+    """SHA-256 over the member's catalog (namespaces, UUIDs, options, indexes) at the cluster time."""
+
+
+class LockResult(Model):
+    """All members are held and one cluster time is readable on each."""
+
+    consistency: Consistency
+    cluster_time: ClusterTime | None = None
+    held: tuple[Held, ...] = ()
+    skew_seconds: float | None = None
+    attempts: int = 1
+
+
+class DumpResult(Model):
+    """One component is in the repository."""
+
+    component: str
+    archive_id: str
+    inventory_id: str
+    archive_file: str
+    engine: str
+    consistency: Consistency
+    documents: int
+    bytes: int
+    bytes_added: int
+    collections: int
+    seconds: float
+    read_seconds: float
+    locked_seconds: float | None = None
+
+
+class ReleaseResult(Model):
+    """What was undone, in words: `unlocked shard0 at host:port`."""
+
+    released: tuple[str, ...] = ()
+
+
+class CommitResult(Model):
+    """The set is complete: its manifest is written and was read back."""
+
+    set_id: str
+    manifest_id: str
+    consistency: Consistency
+    cluster_time: ClusterTime | None = None
+    documents: int
+    bytes: int
+    bytes_added: int
+
+
+class RetentionResult(Model):
+    """What retention did."""
+
+    kept: int
+    forgotten: tuple[str, ...] = ()
+
+
+class MetricsResult(Model):
+    """Whether metrics were pushed."""
+
+    pushed: bool
+    reason: str | None = None
+
+
+class FinishResult(Model):
+    """Nothing of this run is left on the target."""
+
+    swept: tuple[str, ...] = ()
+
+
+BackupRequest.model_rebuild()

@@ -1,0 +1,1 @@
+"""Dump and restore engines: both write and read the archive format of mongodump."""

@@ -1,0 +1,1 @@
+"""The user's YAML objects: BackupStorage, AppBinding, Addon, BackupConfiguration, RetentionPolicy."""

@@ -1,0 +1,62 @@
+"""`kind: Addon`: which function does which task, for a range of MongoDB versions."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mongo_backup.model import Model
+from mongo_backup.objects.base import KubernetesStyleObject
+
+Engine = Literal["native", "mongodump"]
+TaskName = Literal["control", "backup", "restore", "verify", "maintain"]
+
+DEFAULT_IMAGE = "mongo-backup-agent:0.1.0"
+
+
+class Resources(Model):
+    """Kubernetes requests and limits, as in a pod."""
+
+    requests: dict[str, str] = Field(default_factory=dict)
+    limits: dict[str, str] = Field(default_factory=dict)
+
+
+class Function(Model):
+    """What runs a task: the image, the engine, their settings."""
+
+    image: str = DEFAULT_IMAGE
+    """The agent image; pin it, by digest where you can."""
+    engine: Engine = "native"
+    args: tuple[str, ...] = ()
+    """Further arguments for mongodump and mongorestore; the native engine takes none."""
+    threads: int = Field(default=2, ge=1, le=16)
+    """Collections read or written side by side."""
+    resources: Resources = Resources()
+    pod_template: dict[str, Any] | None = None
+    """A pod in Kubernetes' own form; what the operator sets wins over it."""
+
+
+class AddonSpec(Model):
+    """Functions by task."""
+
+    versions: str = ">=4.2"
+    """MongoDB versions that it is for, such as `>=5.0,<9`."""
+    functions: dict[TaskName, Function] = Field(default_factory=dict)
+    """A task that is not named is done by the built-in function."""
+
+    def function(self, task: TaskName) -> Function:
+        """The function for a task, the built-in one where none is named."""
+        return self.functions.get(task, Function())
+
+
+class Addon(KubernetesStyleObject):
+    """How tasks are done."""
+
+    kind: Literal["Addon"] = "Addon"
+    spec: AddonSpec = AddonSpec()
+
+
+def builtin_addon() -> Addon:
+    """The addon `mongodb` that needs no configuration."""
+    return Addon.model_validate({"kind": "Addon", "metadata": {"name": "mongodb"}})

@@ -1,0 +1,140 @@
+"""`kind: BackupConfiguration`: what is backed up where, and when: its sessions become DAGs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from mongo_backup.model import Model
+from mongo_backup.objects.addon import Engine
+from mongo_backup.objects.base import CredentialsReference, KubernetesStyleObject, Name, Reference
+from mongo_backup.objects.quantities import Duration
+
+
+class Consistency(StrEnum):
+    """How one cluster time is kept readable while it is read."""
+
+    LOCKED = "locked"
+    """Each chosen secondary is fsyncLocked."""
+    SNAPSHOT = "snapshot"
+    """No lock: the member's history window is raised for the time of the dump."""
+    NONE = "none"
+    """Standalone: there is no oplog, so no common point. Only ever an outcome, never a wish."""
+
+
+class Execution(Model):
+    """Where steps run."""
+
+    runner: Literal["local", "kubernetes"] = "local"
+    """`local`: a process of the Airflow worker. `kubernetes`: a pod."""
+    control_steps: Literal["worker", "pod"] = "pod"
+    """With `kubernetes`: where the short steps (balancer, locks) run."""
+    namespace: str | None = None
+    """With `kubernetes`: the namespace of the pods."""
+    kubernetes_connection: str | None = None
+    """With `kubernetes`: an Airflow Connection to the cluster; none where Airflow itself runs in it."""
+    service_account: str | None = None
+    max_parallel_dumps: int = Field(default=16, ge=1)
+    """Components dumped side by side."""
+    pool: str | None = None
+    """An Airflow pool for dumps and restores of this configuration."""
+
+
+class BalancerSettings(Model):
+    """How the balancer is stopped."""
+
+    stop_timeout: Duration = timedelta(minutes=10)
+    """How long a running migration round is waited for."""
+
+
+class Session(Model):
+    """One schedule of a configuration: the DAG `backup.<configuration>.<session>`."""
+
+    name: Name
+    schedule: str | None = None
+    """Cron, such as `0 2 * * *`; none: by trigger only."""
+    timezone: str = "UTC"
+    paused: bool = False
+    """Start the DAG paused."""
+    consistency: Literal[Consistency.LOCKED, Consistency.SNAPSHOT] = Consistency.LOCKED
+    when_unsafe: Literal["snapshot", "fail"] = "snapshot"
+    """If locking a member would endanger its set: read at the cluster time without a lock, or fail."""
+    engine: Engine | None = None
+    """None: what the addon's function says."""
+    include: tuple[str, ...] = ()
+    """Namespaces (`shop.orders`, `shop.*`) to back up; empty: all."""
+    exclude: tuple[str, ...] = ()
+    """Namespaces to leave out."""
+    retention_policy: Reference | None = None
+    """None: keep everything."""
+    backup_timeout: Duration = timedelta(hours=12)
+    """Longest time for the dump of one component."""
+    max_lock_time: Duration = timedelta(hours=6)
+    """A member is unlocked after this, come what may."""
+    retries: int = Field(default=1, ge=0, le=20)
+    """How often a step is tried again when the cause is transient."""
+    balancer: BalancerSettings = BalancerSettings()
+
+
+class RestoreSettings(Model):
+    """The DAG `restore.<configuration>`."""
+
+    approval: bool = False
+    """Wait for a person's approval of the plan before anything is touched."""
+    restore_timeout: Duration = timedelta(hours=24)
+
+
+class MetricsSettings(Model):
+    """Where metrics go."""
+
+    pushgateway: str
+    """The Pushgateway's address, such as `http://pushgateway:9091`."""
+
+
+class BackupConfigurationSpec(Model):
+    """What, where and when."""
+
+    target: Reference
+    """An AppBinding."""
+    storage: Reference
+    """A BackupStorage."""
+    encryption: CredentialsReference
+    """The repository's password: losing it is losing the backups."""
+    repository: str | None = None
+    """The repository's folder in the storage; none: the configuration's name."""
+    addon: Reference | None = None
+    """None: the built-in `mongodb`."""
+    execution: Execution = Execution()
+    sessions: tuple[Session, ...] = Field(min_length=1)
+    restore: RestoreSettings = RestoreSettings()
+    metrics: MetricsSettings | None = None
+
+    @model_validator(mode="after")
+    def _sessions_differ(self) -> Self:
+        names = [session.name for session in self.sessions]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two sessions are named {twice[0]}: each needs a name of its own")
+        return self
+
+
+class BackupConfiguration(KubernetesStyleObject):
+    """The backups of one deployment."""
+
+    kind: Literal["BackupConfiguration"] = "BackupConfiguration"
+    spec: BackupConfigurationSpec
+
+    def session(self, name: str) -> Session:
+        """The session of that name.
+
+        :raises KeyError: there is none.
+        """
+        return next(session for session in self.spec.sessions if session.name == name)
+
+    @property
+    def repository_name(self) -> str:
+        """The repository's folder in the storage."""
+        return self.spec.repository or self.name

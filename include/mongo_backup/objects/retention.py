@@ -1,0 +1,37 @@
+"""`kind: RetentionPolicy`: which complete sets are kept."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from mongo_backup.model import Model
+from mongo_backup.objects.base import KubernetesStyleObject
+from mongo_backup.objects.quantities import Duration
+
+
+class RetentionSpec(Model):
+    """Counted over complete sets, in UTC; a set that any rule keeps is kept. The newest complete set always is."""
+
+    last: int = Field(default=0, ge=0)
+    hourly: int = Field(default=0, ge=0)
+    daily: int = Field(default=0, ge=0)
+    weekly: int = Field(default=0, ge=0)
+    monthly: int = Field(default=0, ge=0)
+    yearly: int = Field(default=0, ge=0)
+    within: Duration | None = None
+    """Everything younger than this."""
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> Self:
+        if not any((self.last, self.hourly, self.daily, self.weekly, self.monthly, self.yearly, self.within)):
+            raise ValueError("a policy that keeps nothing is a mistake: set at least one of last, hourly, daily, ...")
+        return self
+
+
+class RetentionPolicy(KubernetesStyleObject):
+    """How long sets are kept."""
+
+    kind: Literal["RetentionPolicy"] = "RetentionPolicy"
+    spec: RetentionSpec

@@ -1,0 +1,1 @@
+"""restic: storage, encryption, deduplication; sets of snapshots."""
