@@ -1,10 +1,11 @@
 """What goes into an agent step and what comes out: JSON documents, all typed.
 
-A step is one command, `mongo-backup agent <step>`, by its full name: `backup.dump`, `restore.plan_restore` (the list is
-`mongo_backup.agent.registry`). The request is one JSON document (`--request FILE`, or the environment variable
-`MONGO_BACKUP_REQUEST`); the result is one JSON document (`--result FILE`, else standard output); the log goes to standard
-error; the exit code is `mongo_backup.errors.ExitCode`. Results stay below 4 KiB: in a pod they are the termination message
-(https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/). Large facts go to the repository.
+A step is one command, `mongo-backup agent <step>`, by its full name: `backup.dump`, `restore.plan_restore` (the list
+is `mongo_backup.agent.registry`). The request is one JSON document (`--request FILE`, or the environment variable
+`MONGO_BACKUP_REQUEST`); the result is one JSON document (`--result FILE`, else standard output); the log goes to
+standard error; the exit code is `mongo_backup.errors.ExitCode`. Results stay below 4 KiB: in a pod they are the
+termination message (https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/). Large
+facts go to the repository.
 """
 
 from __future__ import annotations
