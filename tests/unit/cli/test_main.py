@@ -1,0 +1,89 @@
+"""The command line as a process: exit codes, what is shown, how fast it starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from mongo_backup import __version__
+from mongo_backup.cli import main as cli
+from mongo_backup.errors import ConfigurationError, ConflictError
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mongo_backup", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def in_process(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    """Run the command line with a sub-command that raises."""
+
+    def broken() -> None:
+        raise error
+
+    application = typer.Typer()
+    application.callback()(lambda: None)
+    application.command("broken")(broken)
+    monkeypatch.setattr(cli, "build", lambda words: application)
+    return cli.main(["broken"])
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert (result.returncode, result.stdout) == (0, f"mongo-backup {__version__}\n")
+
+
+def test_help_names_every_command() -> None:
+    result = run("--help")
+    assert result.returncode == 0
+    assert all(name in result.stdout for name in cli.COMMANDS)
+
+
+def test_every_command_has_help() -> None:
+    for name in cli.COMMANDS:
+        result = run(name, "--help")
+        assert result.returncode == 0, result.stderr
+        assert "Usage: mongo-backup" in result.stdout
+
+
+def test_unknown_command_is_a_usage_error() -> None:
+    result = run("nope")
+    assert result.returncode == 2
+    assert "nope" in result.stderr
+
+
+def test_error_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert in_process(monkeypatch, ConfigurationError("the bucket\nis missing")) == 10
+    assert capsys.readouterr().err == "error: the bucket is missing\n"
+    assert in_process(monkeypatch, ConflictError("busy")) == 15
+
+
+def test_defect_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert in_process(monkeypatch, ZeroDivisionError("surprise")) == 1
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert "ZeroDivisionError: surprise" in shown
+
+
+def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert in_process(monkeypatch, KeyboardInterrupt()) == 130
+
+
+def test_agent_imports_no_more_than_it_needs_and_starts_fast(tmp_path: Path) -> None:
+    """The agent runs once per step: half a second of start-up is its budget (best of three, for a busy machine)."""
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        assert run("agent", "--help").returncode == 0
+        times.append(time.monotonic() - started)
+    # `--help` renders with rich, which the real start does not import; it is the slower of the two.
+    assert min(times) < 1.0
+    code = "import sys, mongo_backup.cli.main as m; m.build(['agent']); print([x in sys.modules for x in ('rich', 'yaml')])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert result.stdout == "[False, False]\n"
