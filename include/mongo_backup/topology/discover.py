@@ -1,0 +1,185 @@
+"""Find out what a deployment really is: its components, members, states and versions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from mongo_backup.connection import Connector, mongo_errors
+from mongo_backup.errors import ConfigurationError, MongoBackupError, TransientError
+from mongo_backup.objects.app_binding import ReplicaSetAddress, TopologyKind
+from mongo_backup.topology.model import Component, ComponentRole, Member, Topology
+from mongo_backup.topology.replica_set import first_answer, greet, read_component
+
+logger = logging.getLogger(__name__)
+
+CONFIG = "config"
+STANDALONE = "standalone"
+
+
+def discover(connector: Connector) -> Topology:
+    """Return the deployment that the AppBinding's addresses lead to.
+
+    It may be another than the one declared: `mongo_backup.topology.check.check` compares.
+
+    :raises ConfigurationError: wrong credentials, a missing privilege, hosts of different sets, a router as a member.
+    :raises TransientError: no member of a component answers.
+    """
+    spec = connector.binding.spec
+    if spec.topology is TopologyKind.SHARDED:
+        assert spec.config_server is not None
+        return _sharded(connector, spec.config_server)
+    hosts = spec.hosts if spec.replica_set is None else spec.replica_set.hosts
+    what = "the standalone" if spec.replica_set is None else f"replica set {spec.replica_set.replica_set}"
+    host, hello, _ = first_answer(connector, hosts, what=what)
+    _refuse_router(host, hello)
+    return _topology(connector, _kind(hello), [_component(connector, host, hello)])
+
+
+def _kind(hello: dict[str, Any]) -> TopologyKind:
+    return TopologyKind.REPLICA_SET if hello.get("setName") else TopologyKind.STANDALONE
+
+
+def _refuse_router(host: str, hello: dict[str, Any]) -> None:
+    if is_router(hello):
+        raise ConfigurationError(
+            f"{host} is a mongos, not a member of a replica set: declare `topology: sharded`, put the router under"
+            " `mongos` and the config server's members under `config_server` (mongo-backup discover writes it)"
+        )
+
+
+def is_router(hello: dict[str, Any]) -> bool:
+    """Whether a `hello` is a mongos'."""
+    return bool(hello.get("msg") == "isdbgrid")
+
+
+def _component(connector: Connector, host: str, hello: dict[str, Any]) -> Component:
+    """The component of a member of which nothing is known beforehand."""
+    if not hello.get("setName"):
+        member = Member(host=host, state="STANDALONE")
+        return Component(name=STANDALONE, role=ComponentRole.STANDALONE, members=(member,))
+    if hello.get("configsvr"):
+        name, role = CONFIG, ComponentRole.CONFIG
+    elif identity := shard_identity(connector, host):
+        name, role = str(identity["shardName"]), ComponentRole.SHARD
+    else:
+        name, role = str(hello["setName"]), ComponentRole.REPLICA_SET
+    return read_component(connector, name=name, role=role, host=host, hello=hello)
+
+
+def shard_identity(connector: Connector, host: str) -> dict[str, Any] | None:
+    """Return the document that makes a replica set a shard (`shardName`, `configsvrConnectionString`), or None."""
+    with mongo_errors("reading admin.system.version", host):
+        found: dict[str, Any] | None = connector.member(host).admin["system.version"].find_one({"_id": "shardIdentity"})
+    return found
+
+
+def parse_set(text: str) -> ReplicaSetAddress:
+    """Read `set/host:port,host:port`, as the config server keeps it."""
+    name, _, hosts = text.partition("/")
+    return ReplicaSetAddress(replica_set=name, hosts=tuple(hosts.split(",")))
+
+
+def list_shards(connector: Connector, config_host: str) -> dict[str, ReplicaSetAddress]:
+    """Return the shards by name: mongos' `listShards` where the AppBinding names one, else `config.shards`."""
+    mongos = connector.mongos()
+    if mongos is not None:
+        where = ",".join(connector.binding.spec.mongos)
+        with mongo_errors("listing the shards", where):
+            found = mongos.admin.command("listShards")["shards"]
+    else:
+        with mongo_errors("reading config.shards", config_host):
+            found = list(connector.member(config_host).config.shards.find())
+    return {str(shard["_id"]): parse_set(shard["host"]) for shard in found}
+
+
+def _sharded(connector: Connector, config_server: ReplicaSetAddress) -> Topology:
+    host, hello, _ = first_answer(connector, config_server.hosts, what="the config server")
+    _refuse_router(host, hello)
+    if not hello.get("configsvr"):
+        return _topology(connector, _kind(hello), [_component(connector, host, hello)])
+    declared = connector.binding.spec.shards
+    shards = list_shards(connector, host)
+
+    def read_shard(name: str) -> Component:
+        seeds = (*shards[name].hosts, *(declared[name].hosts if name in declared else ()))
+        found, answer, _ = first_answer(connector, seeds, what=f"shard {name}")
+        return read_component(connector, name=name, role=ComponentRole.SHARD, host=found, hello=answer)
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        components = list(pool.map(read_shard, sorted(shards)))
+    config = read_component(connector, name=CONFIG, role=ComponentRole.CONFIG, host=host, hello=hello)
+    return _topology(
+        connector, TopologyKind.SHARDED, [config, *components], mongos=_routers(connector, connector.binding.spec.mongos)
+    )
+
+
+def _routers(connector: Connector, hosts: Iterable[str]) -> tuple[str, ...]:
+    """The routers that answer.
+
+    :raises ConfigurationError: one of them is no mongos.
+    :raises TransientError: none answers.
+    """
+    good, silent = [], []
+    for host in hosts:
+        try:
+            hello = greet(connector, host)
+        except TransientError as error:
+            silent.append(str(error))
+            continue
+        if not is_router(hello):
+            raise ConfigurationError(f"{host} is no mongos: remove it from `mongos` in the AppBinding")
+        good.append(host)
+    if silent and not good:
+        raise TransientError("no mongos of the AppBinding answers: " + "; ".join(silent))
+    return tuple(good)
+
+
+def _topology(
+    connector: Connector, kind: TopologyKind, components: list[Component], *, mongos: tuple[str, ...] = ()
+) -> Topology:
+    hosts = [
+        member.host
+        for component in components
+        for member in component.members
+        if member.healthy and not member.arbiter
+    ]
+    with ThreadPoolExecutor(max_workers=max(1, min(16, len(hosts)))) as pool:
+        versions = [version for version in pool.map(lambda host: _version(connector, host), hosts) if version]
+    if not versions:
+        raise TransientError("no member of the deployment answers from here: " + ", ".join(hosts))
+    return Topology(
+        kind=kind,
+        components=tuple(components),
+        server_version=min(versions, key=version_number),
+        fcv=_fcv(connector, components[0]),
+        mongos=mongos,
+    )
+
+
+def version_number(version: str) -> tuple[int, ...]:
+    """`6.0.5-rc1` as (6, 0, 5)."""
+    return tuple(int(part) for part in version.partition("-")[0].split("."))
+
+
+def _version(connector: Connector, host: str) -> str | None:
+    try:
+        greet(connector, host)
+        with mongo_errors("asking for its version", host):
+            return str(connector.member(host).admin.command("buildInfo")["version"])
+    except ConfigurationError:
+        raise
+    except MongoBackupError as error:
+        logger.warning("%s is healthy for its set, but from here: %s", host, error)
+        return None
+
+
+def _fcv(connector: Connector, component: Component) -> str | None:
+    host = next((m.host for m in (component.primary, *component.members) if m is not None and m.healthy), None)
+    if host is None:
+        return None
+    with mongo_errors("reading the featureCompatibilityVersion", host):
+        found = connector.member(host).admin["system.version"].find_one({"_id": "featureCompatibilityVersion"})
+    return str(found["version"]) if found else None
