@@ -112,7 +112,7 @@ class S3Store:
             log_path=folder / "weed.log",
             environment={**os.environ, "TMPDIR": str(self.workspace.folder("tmp"))},
             cwd=folder,  # it looks for configuration in its working folder first
-            stop_timeout=1,  # it waits for its own clients; what it has taken is in the page cache, SIGKILL loses nothing
+            stop_timeout=1,  # it waits for its own clients; what it took is in the page cache already
         )
 
     def _write_identities(self) -> Path:
