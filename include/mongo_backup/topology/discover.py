@@ -28,8 +28,7 @@ def discover(connector: Connector) -> Topology:
     :raises TransientError: no member of a component answers.
     """
     spec = connector.binding.spec
-    if spec.topology is TopologyKind.SHARDED:
-        assert spec.config_server is not None
+    if spec.config_server is not None:
         return _sharded(connector, spec.config_server)
     hosts = spec.hosts if spec.replica_set is None else spec.replica_set.hosts
     what = "the standalone" if spec.replica_set is None else f"replica set {spec.replica_set.replica_set}"
@@ -112,7 +111,10 @@ def _sharded(connector: Connector, config_server: ReplicaSetAddress) -> Topology
         components = list(pool.map(read_shard, sorted(shards)))
     config = read_component(connector, name=CONFIG, role=ComponentRole.CONFIG, host=host, hello=hello)
     return _topology(
-        connector, TopologyKind.SHARDED, [config, *components], mongos=_routers(connector, connector.binding.spec.mongos)
+        connector,
+        TopologyKind.SHARDED,
+        [config, *components],
+        mongos=_routers(connector, connector.binding.spec.mongos),
     )
 
 
@@ -141,10 +143,7 @@ def _topology(
     connector: Connector, kind: TopologyKind, components: list[Component], *, mongos: tuple[str, ...] = ()
 ) -> Topology:
     hosts = [
-        member.host
-        for component in components
-        for member in component.members
-        if member.healthy and not member.arbiter
+        member.host for component in components for member in component.members if member.healthy and not member.arbiter
     ]
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(hosts)))) as pool:
         versions = [version for version in pool.map(lambda host: _version(connector, host), hosts) if version]
