@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sandbox.component import Member
+from sandbox.component import Component, Member
 from sandbox.deployment import Deployment, shape
 from sandbox.mongod import Role
 
@@ -60,6 +61,13 @@ class ShardedCluster(Deployment):
             )
             command = {"_configsvrAddShard": f"{name}/{hosts}", "name": name, "writeConcern": MAJORITY}
             self.admin_client(CONFIG).admin.command(command)
+
+    def stop(self) -> None:
+        """Stop all servers cleanly, the config server last: a shard that misses it stops slowly (15 s)."""
+        shards = [self.components[name] for name in self.shard_names]
+        with ThreadPoolExecutor(max_workers=len(shards)) as pool:
+            list(pool.map(Component.stop, shards))
+        self.components[CONFIG].stop()
 
     def _address(self) -> dict[str, Any]:
         addresses = {

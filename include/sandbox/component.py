@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 
 from mongo_backup.errors import ConfigurationError
 from sandbox.mongod import Client, Mongod, MongodOptions, Role
-from sandbox.users import Credentials, User, create_first_user, create_other_users
+from sandbox.users import Credentials, User, create_users
 from sandbox.waiting import wait_until
 
 logger = logging.getLogger(__name__)
@@ -100,9 +100,9 @@ class Component:
             mongod.wait_ready()
         if self.options.replica_set:
             self._initiate()
-        if self.credentials:
-            self._create_users()
         self.wait_settled()
+        if self.credentials:
+            create_users(self._system_client(self.primary()).admin, self.credentials)
         logger.info("%s is up: %s", self.name, ", ".join(self.hosts))
 
     def start(self) -> None:
@@ -156,6 +156,17 @@ class Component:
             return MongoClient(host or self.hosts[0], directConnection=True, **(every | options))
         return MongoClient(self.hosts, replicaSet=self.options.replica_set, **(every | options))
 
+    def _system_client(self, host: str) -> Client:
+        """Return a client as the servers' own user, whose password is the key file: it exists before all users."""
+        key = ("__system", host)
+        if key not in self._clients:
+            options: dict[str, Any] = {}
+            if self.options.key_file:
+                options = {"username": "__system", "password": self.options.key_file.read_text()}
+                options |= {"authSource": "local", "authMechanism": "SCRAM-SHA-256"}
+            self._clients[key] = self._new_client(user=None, host=host, **options)
+        return self._clients[key]
+
     def admin_client(self, host: str | None = None) -> Client:
         """Return a client that may do anything (see `client`)."""
         return self.client(user=self.credentials.admin if self.credentials else None, host=host)
@@ -191,24 +202,21 @@ class Component:
 
     def wait_settled(self, *, timeout: float = 60.0) -> None:
         """Wait until every running member is a primary, secondary or arbiter and the preferred one is primary."""
-        if not self.options.replica_set:
-            self.admin_client().admin.command("ping")
-            return
-        wait_until(
-            self._settled,
-            what=f"all members of {self.name} are in",
-            timeout=timeout,
-            retry_on=(PyMongoError,),
-        )
+        if self.options.replica_set:
+            wait_until(
+                self._settled, what=f"all members of {self.name} are in", timeout=timeout, retry_on=(PyMongoError,)
+            )
 
     def _settled(self) -> bool:
+        first = self.mongods[0]
         primary = self._find_primary()
+        if self._prefers_first and first.running and primary != first.host:
+            # An election comes after the time-out; asking for one, as an operator may, makes it at once.
+            self._system_client(first.host).admin.command("replSetStepUp")
+            return False
         if primary is None:
             return False
-        first = self.mongods[0]
-        if self._prefers_first and first.running and primary != first.host:
-            return False
-        status = self.admin_client(primary).admin.command("replSetGetStatus")
+        status = self._system_client(primary).admin.command("replSetGetStatus")
         running = {mongod.host for mongod in self.mongods if mongod.running}
         return all(member["state"] in SETTLED for member in status["members"] if member["name"] in running)
 
@@ -263,11 +271,4 @@ class Component:
         if self.options.role is Role.CONFIG:
             document["configsvr"] = True
         first = self.hosts[0]
-        self.client(user=None, host=first).admin.command("replSetInitiate", document)  # localhost exception
-        self.primary()
-
-    def _create_users(self) -> None:
-        assert self.credentials
-        primary = self.primary()
-        create_first_user(self.client(user=None, host=primary).admin, self.credentials.admin)
-        create_other_users(self.admin_client(primary).admin, self.credentials)
+        self._system_client(first).admin.command("replSetInitiate", document)

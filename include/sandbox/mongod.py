@@ -43,7 +43,7 @@ class MongodOptions:
     role: Role = Role.NONE
     replica_set: str | None = None
     key_file: Path | None = None
-    """Turns authentication on. A standalone takes it for `--auth`."""
+    """Turns authentication on."""
     tls: TlsFiles | None = None
     oplog_mb: int | None = 128
     cache_gb: float = 0.25
@@ -109,9 +109,8 @@ class Mongod:
         if options.replica_set:
             command += ["--replSet", options.replica_set]
             command += ["--oplogSize", str(options.oplog_mb)] if options.oplog_mb else []
-            command += ["--keyFile", str(options.key_file)] if options.key_file else []
-        elif options.key_file:
-            command.append("--auth")
+        if options.key_file:
+            command += ["--keyFile", str(options.key_file)]
         if options.tls:
             command += ["--tlsMode", "requireTLS", "--tlsAllowConnectionsWithoutCertificates"]
             command += ["--tlsCAFile", str(options.tls.ca_file)]

@@ -67,15 +67,13 @@ class Credentials:
         return {"admin": self.admin, "backup": self.backup, "restore": self.restore}[name]
 
 
-def create_first_user(admin: Database[dict[str, Any]], user: User) -> None:
-    """Create the administrator: the one thing that the localhost exception allows a server without users."""
-    admin.command("createUser", user.username, pwd=user.password, roles=["root"])
-
-
-def create_other_users(admin: Database[dict[str, Any]], credentials: Credentials) -> None:
-    """Create roles and users, as the administrator, in `admin` of one component's primary."""
+def create_users(admin: Database[dict[str, Any]], credentials: Credentials) -> None:
+    """Create roles and users in `admin` of one component's primary."""
     admin.command("createRole", ANYTHING_ROLE, privileges=ANYTHING_PRIVILEGES, roles=[])
     admin.command("createRole", BACKUP_ROLE, privileges=BACKUP_ROLE_PRIVILEGES, roles=["backup"])
-    admin.command("grantRolesToUser", credentials.admin.username, roles=[ANYTHING_ROLE])
-    for user, role in ((credentials.backup, BACKUP_ROLE), (credentials.restore, ANYTHING_ROLE)):
-        admin.command("createUser", user.username, pwd=user.password, roles=[role])
+    for user, roles in (
+        (credentials.admin, ["root", ANYTHING_ROLE]),
+        (credentials.backup, [BACKUP_ROLE]),
+        (credentials.restore, [ANYTHING_ROLE]),
+    ):
+        admin.command("createUser", user.username, pwd=user.password, roles=roles)
