@@ -1,0 +1,1 @@
+"""What the adapter reads from Airflow's connections."""

@@ -1,0 +1,1 @@
+"""Where a step runs: as a process of the worker, later as a pod."""
