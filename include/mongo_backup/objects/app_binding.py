@@ -33,7 +33,7 @@ class Tls(Model):
 
     enabled: bool = True
     ca_file: str | None = None
-    """A PEM file with the certificate authority, where the agent runs; else the credential's `ca`, else the system's."""
+    """A PEM file with the authority's certificate where the agent runs; else the credential's `ca` or the system's."""
     certificate_key_file: str | None = None
     """A PEM file with the client's certificate and key, where the agent runs; or the credential's `certificate_key`."""
     allow_invalid_hostnames: bool = False

@@ -132,7 +132,7 @@ class BackupConfiguration(KubernetesStyleObject):
 
         :raises KeyError: there is none.
         """
-        return next(session for session in self.spec.sessions if session.name == name)
+        return {session.name: session for session in self.spec.sessions}[name]
 
     @property
     def repository_name(self) -> str:

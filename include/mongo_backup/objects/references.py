@@ -1,0 +1,131 @@
+"""What a configuration needs beyond its own fields: the objects that it names, and settings that fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from mongo_backup.objects.addon import Engine
+from mongo_backup.objects.advice import similar
+from mongo_backup.objects.app_binding import TopologyKind
+from mongo_backup.objects.base import CredentialsReference
+from mongo_backup.objects.configuration import BackupConfiguration, Consistency
+from mongo_backup.objects.problems import Path
+
+if TYPE_CHECKING:
+    from mongo_backup.objects.object_set import ObjectSet
+
+Problem = tuple[Path, str]
+
+
+def problems_of(configuration: BackupConfiguration, objects: ObjectSet) -> Iterator[Problem]:
+    """Give each thing that is missing or does not fit, as the field's path and a sentence."""
+    yield from _missing_objects(configuration, objects)
+    yield from _unreadable_secrets(configuration, objects)
+    yield from _unknown_timezones(configuration)
+    yield from _impossible_reads(configuration, objects)
+    yield from _shared_repository(configuration, objects)
+
+
+def _missing_objects(configuration: BackupConfiguration, objects: ObjectSet) -> Iterator[Problem]:
+    spec = configuration.spec
+    wanted: list[tuple[Path, str, str]] = [
+        (("spec", "target", "name"), "AppBinding", spec.target.name),
+        (("spec", "storage", "name"), "BackupStorage", spec.storage.name),
+    ]
+    if spec.addon:
+        wanted.append((("spec", "addon", "name"), "Addon", spec.addon.name))
+    for index, session in enumerate(spec.sessions):
+        if session.retention_policy:
+            path: Path = ("spec", "sessions", index, "retention_policy", "name")
+            wanted.append((path, "RetentionPolicy", session.retention_policy.name))
+    there = {
+        "AppBinding": objects.app_bindings,
+        "BackupStorage": objects.storages,
+        "Addon": objects.addons,
+        "RetentionPolicy": objects.retention_policies,
+    }
+    for path, kind, name in wanted:
+        if name not in there[kind]:
+            yield path, objects.why_missing(kind, name)
+
+
+def _unreadable_secrets(configuration: BackupConfiguration, objects: ObjectSet) -> Iterator[Problem]:
+    """A Kubernetes Secret is read by pods alone."""
+    spec = configuration.spec
+    if spec.execution.runner != "local":
+        return
+    binding, storage = objects.app_bindings.get(spec.target.name), objects.storages.get(spec.storage.name)
+    references: list[tuple[Path, str, CredentialsReference | None]] = [
+        (("spec", "encryption"), "this", spec.encryption),
+        (("spec", "target"), "the AppBinding's `credentials`", binding.spec.credentials if binding else None),
+        (
+            ("spec", "target"),
+            "the AppBinding's `restore_credentials`",
+            binding.spec.restore_credentials if binding else None,
+        ),
+        (("spec", "storage"), "the BackupStorage's `credentials`", storage.spec.credentials if storage else None),
+    ]
+    for path, whose, reference in references:
+        if reference is not None and reference.secret is not None:
+            yield (
+                path,
+                f"{whose} names a Kubernetes Secret, which only pods read, but `spec.execution.runner` is local; "
+                "write `connection: <id of an Airflow Connection>` there, or `runner: kubernetes` here",
+            )
+
+
+def _unknown_timezones(configuration: BackupConfiguration) -> Iterator[Problem]:
+    for index, session in enumerate(configuration.spec.sessions):
+        if not _is_timezone(session.timezone):
+            meant = similar(session.timezone, available_timezones())
+            hint = f" (did you mean {meant}?)" if meant else ""
+            yield (
+                ("spec", "sessions", index, "timezone"),
+                f"{session.timezone!r} is no time zone; write a name such as UTC or Europe/Berlin{hint}",
+            )
+
+
+@cache
+def _is_timezone(name: str) -> bool:
+    """Whether the machine knows the zone; a machine without any zones cannot judge."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return not available_timezones()
+    return True
+
+
+def _impossible_reads(configuration: BackupConfiguration, objects: ObjectSet) -> Iterator[Problem]:
+    """Without a lock mongodump is not consistent: it cannot read at a cluster time."""
+    spec = configuration.spec
+    binding = objects.app_bindings.get(spec.target.name)
+    addon = objects.addons.get(spec.addon.name if spec.addon else "mongodb")
+    if binding is None or addon is None or binding.spec.topology is TopologyKind.STANDALONE:
+        return
+    for index, session in enumerate(spec.sessions):
+        engine: Engine = session.engine or addon.spec.function("backup").engine
+        if engine == "mongodump" and session.consistency is Consistency.SNAPSHOT:
+            yield (
+                ("spec", "sessions", index, "consistency"),
+                "the engine mongodump cannot read at a snapshot; write `consistency: locked` or `engine: native`",
+            )
+
+
+def _shared_repository(configuration: BackupConfiguration, objects: ObjectSet) -> Iterator[Problem]:
+    """Each configuration has a repository of its own: retention of one would remove sets of the other."""
+    if configuration.spec.repository is None:
+        return
+    for other in objects.configurations():
+        if (
+            other.name != configuration.name
+            and other.spec.storage == configuration.spec.storage
+            and other.repository_name == configuration.repository_name
+        ):
+            yield (
+                ("spec", "repository"),
+                f"BackupConfiguration {other.name!r} uses {configuration.repository_name!r} in the same storage; "
+                "write another name, or remove the field to use the configuration's own name",
+            )
