@@ -1,0 +1,211 @@
+"""Child processes of the core: they never outlive the agent, their output never blocks them, they can be ended in time.
+
+Each runs below a guard (`guard.py`) in a session of its own: a signal to the agent's process group does not reach it,
+the agent decides. When the agent dies, however it dies, the child gets SIGINT and then SIGKILL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from mongo_backup.errors import TransientError
+from mongo_backup.guard import COMMIT
+
+GUARD = Path(__file__).with_name("guard.py")
+TAIL_BYTES = 16 * 1024
+GRACE_SECONDS = 10.0
+_SETTLE_SECONDS = 5.0
+"""How long the end of the output is waited for when guard and child are gone."""
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Replace each secret in `text` by `***`; the longest first, so that no rest of one stays."""
+    for secret in sorted({each for each in secrets if each}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+class Drain(threading.Thread):
+    """Reads a pipe to its end, so that the child never blocks on it, and keeps its last bytes.
+
+    :param limit: how many of the last bytes are kept; None: all.
+    :param on_line: called with each whole line.
+    """
+
+    def __init__(self, pipe: IO[bytes], *, limit: int | None, on_line: Callable[[str], None] | None = None) -> None:
+        super().__init__(name="drain", daemon=True)
+        self._pipe = pipe
+        self._limit = limit
+        self._on_line = on_line
+        self._kept = bytearray()
+        self._guard = threading.Lock()
+        self.start()
+
+    def run(self) -> None:
+        """Read until the last holder of the write end is gone."""
+        with self._pipe:
+            for line in self._pipe:
+                with self._guard:
+                    self._kept += line
+                    if self._limit is not None:
+                        del self._kept[: -self._limit]
+                if self._on_line is not None:
+                    self._on_line(line.decode("utf-8", "replace").rstrip())
+
+    @property
+    def text(self) -> str:
+        """What was kept so far."""
+        with self._guard:
+            return self._kept.decode("utf-8", "replace")
+
+
+class GuardedProcess:
+    """One program below its guard.
+
+    :param command: program and arguments; never a secret, arguments are public on a machine.
+    :param environment: the child's whole environment.
+    :param feed: give it a pipe as standard input, `stdin`; it sees the end of input only after `commit`.
+    :param grace_seconds: time between SIGINT and SIGKILL when it is ended.
+    :param on_error_line: called with each line of its standard error, from another thread.
+    :raises OSError: the guard cannot be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        feed: bool = False,
+        grace_seconds: float = GRACE_SECONDS,
+        on_error_line: Callable[[str], None] | None = None,
+    ) -> None:
+        self.grace_seconds = grace_seconds
+        control_read, self._control = os.pipe()
+        source, self._stdin = os.pipe() if feed else (subprocess.DEVNULL, -1)
+        passed = (control_read, self._stdin) if feed else (control_read,)
+        guard = [sys.executable, "-I", "-S", str(GUARD), str(control_read), str(self._stdin), str(grace_seconds)]
+        try:
+            self._guard = subprocess.Popen(
+                [*guard, *command],
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(environment),
+                pass_fds=passed,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._close("_control", "_stdin")
+            raise
+        finally:
+            os.close(control_read)
+            if feed:
+                os.close(source)
+        assert self._guard.stdout is not None  # noqa: S101 - both are pipes, see above
+        assert self._guard.stderr is not None  # noqa: S101
+        self.stdout: IO[bytes] = self._guard.stdout
+        self.errors = Drain(self._guard.stderr, limit=TAIL_BYTES, on_line=on_error_line)
+
+    @property
+    def stdin(self) -> int:
+        """Descriptor of the pipe's write end."""
+        return self._stdin
+
+    @property
+    def guard_pid(self) -> int:
+        """Process id of the guard."""
+        return self._guard.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the guard, and so the program, lives."""
+        return self._guard.poll() is None
+
+    def commit(self) -> None:
+        """End the program's input: everything is written, it may finish.
+
+        :raises BrokenPipeError: the program is gone.
+        """
+        os.write(self._control, COMMIT)
+        self._close("_stdin")
+
+    def wait(self, timeout: float | None) -> int:
+        """Return the exit status: the program's, 128 + a signal's number, or negative if the guard was killed.
+
+        :raises subprocess.TimeoutExpired: it runs on after `timeout` seconds.
+        """
+        status = self._guard.wait(timeout)
+        self.errors.join(_SETTLE_SECONDS)
+        self._close("_control", "_stdin")
+        return status
+
+    def end(self) -> int:
+        """End it if it runs, SIGINT first, and return its exit status. May be called again.
+
+        The write end of its input stays open until it is gone: it must not take this for the end of its input.
+        """
+        self._close("_control")
+        try:
+            return self.wait(self.grace_seconds + _SETTLE_SECONDS)
+        except subprocess.TimeoutExpired:  # the guard itself hangs: the kernel kills the program with it
+            self._guard.kill()
+            return self.wait(None)
+
+    def _close(self, *names: str) -> None:
+        for name in names:
+            if (descriptor := getattr(self, name)) >= 0:
+                setattr(self, name, -1)
+                os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a program ended that was run to its end."""
+
+    status: int
+    stdout: str
+    stderr: str
+    """The last 16 KiB."""
+    seconds: float
+    timed_out: bool = False
+
+
+def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    timeout: float,
+    grace_seconds: float = GRACE_SECONDS,
+    on_error_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run a program to its end, or end it after `timeout` seconds.
+
+    :raises TransientError: no process can be started on this machine now.
+    """
+    began = time.monotonic()
+    try:
+        process = GuardedProcess(
+            command, environment=environment, grace_seconds=grace_seconds, on_error_line=on_error_line
+        )
+    except OSError as error:
+        raise TransientError(f"{command[0]} cannot be started: {error.strerror}") from error
+    output = Drain(process.stdout, limit=None)
+    timed_out = False
+    try:
+        status = process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        timed_out, status = True, process.end()
+    finally:
+        with contextlib.suppress(OSError):
+            process.end()
+    output.join(_SETTLE_SECONDS)
+    return Completed(status, output.text, process.errors.text, time.monotonic() - began, timed_out)

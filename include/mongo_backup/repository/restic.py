@@ -1,0 +1,322 @@
+"""One restic repository: is it there, make it, list, forget, check.
+
+The manual of the commands: https://restic.readthedocs.io/en/stable/. Works with restic 0.14 (Debian 12) and newer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from mongo_backup.credentials import Credential, Credentials
+from mongo_backup.errors import ConfigurationError, ConflictError, MongoBackupError, PermanentError, PreconditionError
+from mongo_backup.model import Model
+from mongo_backup.objects.configuration import BackupConfiguration
+from mongo_backup.objects.storage import BackupStorage, LocalStore, StoreSpec
+from mongo_backup.processes import Completed, GuardedProcess, redact, run
+from mongo_backup.repository.outcome import Cause, cause_of, restic_error
+from mongo_backup.repository.records import SNAPSHOTS, RepositoryConfig, Snapshot, Stats
+from mongo_backup.repository.store import store_access
+
+logger = logging.getLogger(__name__)
+
+OPEN_TIMEOUT = 60.0
+"""Seconds for a short command. restic itself would try a failing store again for 15 minutes."""
+FORGET_TIMEOUT = 600.0
+REPOSITORY_VERSION = "2"
+"""The repository format with compression: restic 0.14 and newer."""
+
+
+Parsed = TypeVar("Parsed")
+
+
+class Label(Model):
+    """What a snapshot is part of; kept as its tags."""
+
+    set_id: str
+    component: str
+    """A component of the target, or `manifest`."""
+    part: Literal["archive", "inventory", "manifest"]
+    session: str | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """As restic's tags.
+
+        :raises ConfigurationError: a value has a comma: restic separates tags by it.
+        """
+        values = {"set": self.set_id, "component": self.component, "part": self.part, "session": self.session}
+        if odd := next((value for value in values.values() if value and "," in value), None):
+            raise ConfigurationError(f"{odd!r} cannot be a tag in a restic repository: it has a comma")
+        return tuple(f"{name}={value}" for name, value in values.items() if value)
+
+
+class Opened(Model):
+    """A repository that is there and takes our password."""
+
+    id: str
+    version: int
+    created: bool
+
+
+class Repository:
+    """One restic repository. A context manager: files with certificates or keys live as long as it is open.
+
+    :param store: where.
+    :param credential: the store's credential, if it needs one.
+    :param password: the repository's password.
+    :param name: its folder in the store.
+    :param host: what restic calls the host: the configuration's name, so that two configurations stay apart.
+    :param cache_dir: a folder that outlives the process, for restic's cache; None: no cache.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: StoreSpec,
+        credential: Credential | None,
+        password: str,
+        name: str,
+        host: str,
+        cache_dir: Path | None = None,
+    ) -> None:
+        if not password:
+            raise ConfigurationError("the repository's password is empty: set it in the credential `encryption` names")
+        self.host = host
+        self._store = store
+        self._access = store_access(store, credential, name)
+        self.location = self._access.location
+        """restic's name of it, safe to show."""
+        self._secrets = self._access.secrets(password)
+        self._environment = self._access.environment(password)
+        self._options = [*self._access.options]
+        self._options += ["--cache-dir", str(cache_dir)] if cache_dir else ["--no-cache"]
+        self._files = tempfile.TemporaryDirectory(prefix="mongo-backup-store-")
+        for option, content in self._access.file_options.items():
+            self._options += [option, self._write(option.strip("-"), content)]
+        for variable, content in self._access.file_variables.items():
+            self._environment[variable] = self._write(variable, content)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        configuration: BackupConfiguration,
+        storage: BackupStorage,
+        credentials: Credentials,
+        cache_dir: Path | None = None,
+    ) -> Repository:
+        """The repository of a configuration.
+
+        :raises ConfigurationError: a credential is missing or incomplete.
+        """
+        encryption = credentials.get(configuration.spec.encryption)
+        password = encryption.password_text() if encryption else None
+        if not password:
+            raise ConfigurationError(f"the credential {configuration.spec.encryption.key} has no password")
+        return cls(
+            store=storage.spec,
+            credential=credentials.get(storage.spec.credentials),
+            password=password,
+            name=configuration.repository_name,
+            host=configuration.name,
+            cache_dir=cache_dir,
+        )
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the files with certificates and keys. May be called again."""
+        self._files.cleanup()
+
+    def _write(self, name: str, content: str) -> str:
+        path = Path(self._files.name) / name
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(content)
+        return str(path)
+
+    # Processes
+
+    @cached_property
+    def _program(self) -> str:
+        if (found := shutil.which("restic", path=self._environment.get("PATH"))) is None:
+            raise PreconditionError("restic is not on PATH: install it (Debian: apt-get install restic)")
+        return found
+
+    def start(
+        self,
+        *arguments: str,
+        feed: bool = False,
+        grace_seconds: float = 10,
+        on_error_line: Callable[[str], None] | None = None,
+    ) -> GuardedProcess:
+        """Start `restic <arguments>` on this repository."""
+        return GuardedProcess(
+            [self._program, *self._options, *arguments],
+            environment=self._environment,
+            feed=feed,
+            grace_seconds=grace_seconds,
+            on_error_line=on_error_line,
+        )
+
+    def _run(self, *arguments: str, timeout: float) -> Completed:
+        return run([self._program, *self._options, *arguments], environment=self._environment, timeout=timeout)
+
+    def _must(self, doing: str, *arguments: str, timeout: float = OPEN_TIMEOUT) -> Completed:
+        done = self._run(*arguments, timeout=timeout)
+        if done.status != 0 or done.timed_out:
+            raise self.error(done, doing)
+        return done
+
+    def error(self, done: Completed, doing: str) -> MongoBackupError:
+        """Our error for a restic process on this repository that failed."""
+        return restic_error(done, doing=doing, location=self.location, secrets=self._secrets)
+
+    def redact(self, text: str) -> str:
+        """`text` without this repository's secrets."""
+        return redact(text, self._secrets)
+
+    # Questions
+
+    @cached_property
+    def version(self) -> str:
+        """The version of restic, such as `0.14.0`."""
+        words = self._must("asking restic for its version", "version").stdout.split()
+        return words[1] if len(words) > 1 else "unknown"
+
+    def exists(self, *, timeout: float = OPEN_TIMEOUT) -> bool:
+        """Whether there is a repository that takes our password. Only a plain "not there" is False.
+
+        :raises MongoBackupError: it cannot be said: wrong password, no bucket, no access, no answer, ...
+        """
+        return self._open(timeout, write=False) is not None
+
+    def _open(self, timeout: float, *, write: bool) -> RepositoryConfig | None:
+        self._check_base()
+        done = self._run("cat", "config", *(() if write else ("--no-lock",)), timeout=timeout)
+        if done.timed_out or done.status != 0:
+            if not done.timed_out and cause_of(done.status, done.stderr) is Cause.ABSENT:
+                return None
+            raise self.error(done, "opening the repository")
+        return self._parse(TypeAdapter(RepositoryConfig), done.stdout)
+
+    def _check_base(self) -> None:
+        """A local store's folder must be there: else a volume that is not mounted would be "no repository yet"."""
+        if isinstance(self._store, LocalStore) and not Path(self._store.path).is_dir():
+            raise ConfigurationError(
+                f"the local storage {self._store.path} is no folder here: mount the volume, create the folder or "
+                "correct the BackupStorage (it is never created for you)"
+            )
+
+    def snapshots(self, *, tags: Iterable[str] = (), all_hosts: bool = False) -> tuple[Snapshot, ...]:
+        """List snapshots that have all these tags, oldest first; of this host alone unless `all_hosts`.
+
+        Reads without a lock: it only lists, and a lock would make it wait for a prune.
+        """
+        wanted = ",".join(tags)
+        arguments = [*(("--tag", wanted) if wanted else ()), *(() if all_hosts else ("--host", self.host))]
+        done = self._must("listing snapshots", "snapshots", "--json", "--no-lock", *arguments)
+        found: tuple[Snapshot, ...] = self._parse(SNAPSHOTS, done.stdout)
+        return tuple(sorted(found, key=lambda snapshot: snapshot.time))
+
+    def stats(self) -> Stats:
+        """Sizes of what all snapshots hold together."""
+        done = self._must(
+            "asking for sizes", "stats", "--json", "--no-lock", "--mode", "raw-data", timeout=FORGET_TIMEOUT
+        )
+        return self._parse(TypeAdapter(Stats), done.stdout)
+
+    def check(self, *, read_data_subset: str | None = None, timeout: float = 6 * 3600) -> None:
+        """Check the repository's structure, and its data where a part is named (`10%`, `1/5`, `2G`).
+
+        :raises PermanentError: it is damaged.
+        """
+        subset = ("--read-data-subset", read_data_subset) if read_data_subset else ()
+        done = self._run("check", *subset, timeout=timeout)
+        if done.status != 0 or done.timed_out:
+            if not done.timed_out and cause_of(done.status, done.stderr) in (Cause.UNKNOWN, Cause.DAMAGED):
+                raise PermanentError(f"the repository at {self.location} is damaged: {self.words(done)}")
+            raise self.error(done, "checking the repository")
+
+    def words(self, done: Completed) -> str:
+        """The end of what restic wrote to standard error, without secrets."""
+        return str(self.error(done, "")).partition("restic says: ")[2]
+
+    # Acts
+
+    def ensure(self, *, timeout: float = OPEN_TIMEOUT) -> Opened:
+        """Open the repository with a lock, which also proves that the store can be written; make it if it is absent.
+
+        It is made only when the store itself says that it is not there, never after another error.
+
+        :raises MongoBackupError: see `repository.outcome`.
+        """
+        found = self._open(timeout, write=True)
+        if found is not None:
+            return Opened(id=found.id, version=found.version, created=False)
+        self._refuse_remains()
+        self._must("making the repository", "init", "--repository-version", REPOSITORY_VERSION, timeout=timeout)
+        found = self._open(timeout, write=True)
+        if found is None:
+            raise PermanentError(f"the repository at {self.location} was made and is not there: is the store eventual?")
+        logger.info("made the restic repository %s (format %d)", self.location, found.version)
+        return Opened(id=found.id, version=found.version, created=True)
+
+    def _refuse_remains(self) -> None:
+        """A repository that lost its `config` is damaged, not absent; a local one shows its remains."""
+        folder = Path(self.location)
+        if isinstance(self._store, LocalStore) and folder.is_dir() and any(folder.iterdir()):
+            raise PermanentError(
+                f"{self.location} has no restic `config` file, and is not empty: a damaged repository or a folder "
+                "with something else; look at it, and move it away or correct the BackupStorage"
+            )
+
+    def unlock_stale(self) -> None:
+        """Remove locks whose owner is surely gone: dead on this host, or not refreshed for 30 minutes."""
+        self._must("removing stale locks", "unlock")
+
+    def forget(self, ids: Sequence[str], *, wait_seconds: float = 60) -> None:
+        """Remove these snapshots; their data go with the next prune. One that is not there is no error.
+
+        :param wait_seconds: how long a lock of somebody else (a running backup) is waited for.
+        :raises ConflictError: the lock is still there.
+        """
+        if not ids:
+            return
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            present = {snapshot.id for snapshot in self.snapshots(all_hosts=True)}
+            targets = [each for each in ids if each in present]
+            if not targets:
+                return
+            try:
+                self._must("forgetting snapshots", "forget", *targets, timeout=FORGET_TIMEOUT)
+            except ConflictError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(2)
+            else:
+                return
+
+    @staticmethod
+    def _parse(adapter: TypeAdapter[Parsed], text: str) -> Parsed:
+        try:
+            return adapter.validate_json(text or "null")
+        except ValidationError as error:
+            what = error.errors(include_input=False, include_url=False)[0]
+            raise PermanentError(
+                f"restic printed something else than expected: {what['msg']} at {what['loc']}"
+            ) from None
