@@ -1,0 +1,1 @@
+"""Reading a target back and comparing it with a manifest."""
