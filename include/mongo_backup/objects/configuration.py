@@ -12,6 +12,7 @@ from mongo_backup.model import Model
 from mongo_backup.objects.addon import Engine
 from mongo_backup.objects.base import CredentialsReference, KubernetesStyleObject, Name, Reference
 from mongo_backup.objects.quantities import Duration
+from mongo_backup.objects.schedule import Schedule
 
 
 class Consistency(StrEnum):
@@ -54,8 +55,8 @@ class Session(Model):
     """One schedule of a configuration: the DAG `backup.<configuration>.<session>`."""
 
     name: Name
-    schedule: str | None = None
-    """Cron, such as `0 2 * * *`; none: by trigger only."""
+    schedule: Schedule | None = None
+    """Cron, such as `0 2 * * *` or `@daily`; none: by trigger only."""
     timezone: str = "UTC"
     paused: bool = False
     """Start the DAG paused."""

@@ -93,9 +93,11 @@ def _read_part(name: str, first_line: int, part: str) -> Iterator[Document | Obj
     except _Problem as problem:
         yield problem.error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = first_line + 1 + (mark.line if mark else 0)
-        yield ObjectError(file=name, line=line, message=f"is no valid YAML: {_plain(error)}")
+        marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
+        last = part.rstrip().count("\n")
+        lines = [first_line + 1 + min(mark.line, last) for mark in marks] or [first_line + 1]
+        begun = f" (what it is part of begins on line {lines[-1]})" if lines[-1] != lines[0] else ""
+        yield ObjectError(file=name, line=lines[0], message=f"is no valid YAML: {_plain(error)}{begun}")
     except yaml.YAMLError as error:
         yield ObjectError(file=name, line=first_line + 1, message=f"is no valid YAML: {str(error).splitlines()[0]}")
 
