@@ -40,6 +40,8 @@ def translate(error: PyMongoError, *, doing: str, host: str) -> MongoBackupError
     The driver's text is kept: it names hosts and codes, never passwords.
     """
     text = f"{doing} on {host} failed: {str(error)[:400]}"
+    if error.timeout:
+        return TransientError(f"{doing} on {host} took too long: {str(error)[:300]}")
     if isinstance(error, OperationFailure):
         if error.code == _WRONG_CREDENTIALS:
             return ConfigurationError(f"{host} refused the user name or password: check the AppBinding's credentials")

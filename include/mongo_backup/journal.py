@@ -1,0 +1,209 @@
+"""The journal on the target: what was done to it that must be undone, written before it is done.
+
+Collection `admin.mongo_backup_journal` on the primary of the config server, or of the replica set; a standalone has
+none. Written and read with majority, so that a new primary knows it too. Expiry is measured by the primary's own clock
+(`$$NOW`), so that the clocks of workers do not matter.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+from pymongo import WriteConcern
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
+
+from mongo_backup.connection import Client, Connector, mongo_errors
+from mongo_backup.errors import ConflictError
+from mongo_backup.model import Model
+from mongo_backup.namespaces import JOURNAL_COLLECTION, JOURNAL_DB
+from mongo_backup.objects.app_binding import ReplicaSetAddress
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 600.0
+"""How long an entry counts as alive without a renewal: longer than a pod waits for a place between two steps."""
+_WRITE = WriteConcern(w="majority", wtimeout=30_000)
+
+_RENEW = {
+    "$set": {
+        "expires": {
+            "$min": [  # of nothing and a date it takes the date
+                {"$add": ["$$NOW", {"$multiply": ["$lease_seconds", 1000]}]},
+                {"$add": ["$created", {"$multiply": ["$longest_seconds", 1000]}]},
+            ]
+        }
+    }
+}
+
+
+class JournalKind(StrEnum):
+    """What is to be undone."""
+
+    BALANCER = "balancer"
+    """The balancer was stopped; `former` is its mode."""
+    FSYNC_LOCK = "fsync_lock"
+    """The member was fsyncLocked; `process` is the server process that was."""
+    HISTORY_WINDOW = "history_window"
+    """`minSnapshotHistoryWindowInSeconds` was raised from `former` to `value`."""
+
+
+class JournalEntry(Model):
+    """One act and its undo."""
+
+    kind: JournalKind
+    owner: str
+    """The run that did it (`RunIdentity.owner`)."""
+    set_id: str | None = None
+    component: str
+    host: str
+    """The member; for the balancer `*`."""
+    former: str | int | None = None
+    value: int | None = None
+    process: str | None = None
+    """`hello.topologyVersion.processId` of the member: after a restart there is nothing to undo."""
+    lease_seconds: float = Field(default=LEASE_SECONDS, gt=0)
+    longest_seconds: float | None = None
+    """No renewal reaches further than this after `created`: the session's `max_lock_time`."""
+    created: datetime | None = None
+    expires: datetime | None = None
+    alive: bool = True
+    """The lease had not expired when the entry was read."""
+
+    @property
+    def id(self) -> str:
+        """One act of a kind per member."""
+        return f"{self.kind}:{self.component}:{self.host}"
+
+    def __str__(self) -> str:
+        """For messages."""
+        what = {
+            JournalKind.BALANCER: "the stopped balancer",
+            JournalKind.FSYNC_LOCK: f"the lock of {self.component} at {self.host}",
+            JournalKind.HISTORY_WINDOW: f"the history window of {self.component} at {self.host}",
+        }[self.kind]
+        until = f" until {self.expires:%Y-%m-%d %H:%M:%S} UTC" if self.expires else ""
+        return f"{what}, held by {self.owner}{until}"
+
+
+def conflict(entry: JournalEntry) -> ConflictError:
+    """The error for an entry of another run that is alive."""
+    return ConflictError(
+        f"{entry}: another run is at work on this deployment. Wait for its end; if it is dead, its lease ends by"
+        " itself, or `mongo-backup release` ends it now"
+    )
+
+
+class Journal:
+    """The journal of one deployment. On a standalone it is empty and takes nothing.
+
+    Every method raises `TransientError` where the primary or a majority does not answer.
+    """
+
+    def __init__(self, connector: Connector) -> None:
+        spec = connector.binding.spec
+        self._address: ReplicaSetAddress | None = spec.config_server or spec.replica_set
+        self._connector = connector
+
+    @property
+    def available(self) -> bool:
+        """Whether the deployment has a journal: it has an oplog."""
+        return self._address is not None
+
+    def _client(self, address: ReplicaSetAddress) -> Client:
+        return self._connector.primary(address.hosts, address.replica_set)
+
+    def _collection(self) -> Collection[dict[str, Any]] | None:
+        if self._address is None:
+            return None
+        return (
+            self._client(self._address)
+            .get_database(JOURNAL_DB)
+            .get_collection(JOURNAL_COLLECTION, write_concern=_WRITE, read_concern=ReadConcern("majority"))
+        )
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        where = f"the journal of {self._address.replica_set}" if self._address else "the journal"
+        with mongo_errors(doing, where):
+            yield
+
+    def entries(self, owner: str | None = None) -> tuple[JournalEntry, ...]:
+        """Return all entries, or those of one owner, oldest first; `alive` says whether the lease holds."""
+        collection = self._collection()
+        if collection is None:
+            return ()
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {} if owner is None else {"owner": owner}},
+            {"$addFields": {"alive": {"$gt": ["$expires", "$$NOW"]}}},
+            {"$sort": {"created": 1, "_id": 1}},
+            {"$project": {"_id": 0}},
+        ]
+        with self._errors("reading"):
+            return tuple(JournalEntry.model_validate(document) for document in collection.aggregate(pipeline))
+
+    def write(self, entry: JournalEntry) -> JournalEntry:
+        """Write an entry before its act. An entry of the same owner that is there already stays, with a new lease.
+
+        So a second try of a step keeps the former state that the first one found.
+
+        :returns: the entry as it stands.
+        :raises ConflictError: another owner has it (alive or not: the caller undoes an expired one first).
+        """
+        collection = self._collection()
+        if collection is None:
+            return entry
+        fields = entry.model_dump(mode="python", exclude={"created", "expires", "alive"}) | {"kind": entry.kind.value}
+        new: dict[str, Any] = {name: {"$literal": value} for name, value in fields.items()} | {"created": "$$NOW"}
+        kept_or_new = {"$cond": [{"$ifNull": ["$created", False]}, {}, new]}
+        change = {"$replaceWith": {"$mergeObjects": ["$$ROOT", kept_or_new]}}
+        with self._errors("writing"):
+            try:
+                collection.update_one({"_id": entry.id, "owner": entry.owner}, [change, _RENEW], upsert=True)
+            except DuplicateKeyError:
+                raise conflict(self._entry(entry.id) or entry) from None
+        return self._entry(entry.id) or entry
+
+    def _entry(self, entry_id: str) -> JournalEntry | None:
+        return next((entry for entry in self.entries() if entry.id == entry_id), None)
+
+    def make_way(
+        self, owner: str, undo: Callable[[JournalEntry], str], *, kinds: Iterable[JournalKind] | None = None
+    ) -> None:
+        """See that no other run is at work here: undo what a dead one left, of the given kinds.
+
+        :param undo: does it, and says in words what was done.
+        :raises ConflictError: an entry of another owner is alive.
+        """
+        others = [entry for entry in self.entries() if entry.owner != owner]
+        for entry in others:
+            if entry.alive:
+                raise conflict(entry)
+        for entry in others:
+            if kinds is None or entry.kind in kinds:
+                logger.warning("Taking over: %s has expired", entry)
+                logger.warning("Undone: %s", undo(entry))
+                self.remove(entry)
+
+    def renew(self, owner: str) -> int:
+        """Start the leases of an owner anew, never beyond their longest time; return how many entries it holds."""
+        collection = self._collection()
+        if collection is None:
+            return 0
+        with self._errors("renewing the lease in"):
+            return collection.update_many({"owner": owner}, [_RENEW]).matched_count
+
+    def remove(self, entry: JournalEntry) -> None:
+        """Remove an entry after its undo; one that is gone already is fine."""
+        collection = self._collection()
+        if collection is None:
+            return
+        with self._errors("removing an entry from"):
+            collection.delete_one({"_id": entry.id, "owner": entry.owner})
