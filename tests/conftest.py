@@ -13,6 +13,7 @@ import pytest
 from sandbox.cluster import ShardedCluster
 from sandbox.replica_set import ReplicaSet, Standalone
 from sandbox.s3 import S3Store
+from sandbox.seed import Seeded, seed
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +42,15 @@ def s3_store() -> Iterator[S3Store]:
     """An S3 store with the bucket `S3Store.DEFAULT_BUCKET`."""
     with S3Store() as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def seeded_cluster(sharded_cluster: ShardedCluster) -> tuple[ShardedCluster, Seeded]:
+    """The shared sharded cluster, filled once by `sandbox.seed`."""
+    return sharded_cluster, seed(sharded_cluster)
+
+
+@pytest.fixture(scope="session")
+def seeded_replica_set(replica_set: ReplicaSet) -> tuple[ReplicaSet, Seeded]:
+    """The shared replica set, filled once by `sandbox.seed`."""
+    return replica_set, seed(replica_set)

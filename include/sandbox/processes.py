@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -27,7 +26,14 @@ from mongo_backup.errors import PermanentError, TransientError
 logger = logging.getLogger(__name__)
 
 LEASH = Path(__file__).with_name("leash.py")
+KEEPER = Path(__file__).with_name("keeper.py")
 TAIL_LINES = 25
+KILL_SECONDS = 10.0
+"""How long a keeper may take to kill everything below it."""
+
+
+Child = subprocess.Popen[bytes]
+Order = tuple[Callable[[], Child], Future[Child]]
 
 
 class _Spawner:
@@ -37,25 +43,22 @@ class _Spawner:
     """
 
     def __init__(self) -> None:
-        self._orders: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]]
-        self._orders = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._owner = 0
         self._guard = threading.Lock()
 
-    def start(self, order: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    def start(self, order: Callable[[], Child]) -> Child:
         with self._guard:
             if self._owner != os.getpid():  # first use, or a fork: threads do not come along
                 self._orders = queue.SimpleQueue()
                 threading.Thread(target=self._work, args=(self._orders,), name="sandbox-spawner", daemon=True).start()
                 self._owner = os.getpid()
-        done: Future[subprocess.Popen[bytes]] = Future()
+        done: Future[Child] = Future()
         self._orders.put((order, done))
         return done.result()
 
     @staticmethod
-    def _work(
-        orders: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]],
-    ) -> None:
+    def _work(orders: queue.SimpleQueue[Order]) -> None:
         while True:
             order, done = orders.get()
             try:
@@ -65,7 +68,7 @@ class _Spawner:
 
 
 _spawner = _Spawner()
-_living: weakref.WeakSet[Process] = weakref.WeakSet()
+_living: set[Process] = set()
 
 
 class Process:
@@ -75,6 +78,8 @@ class Process:
     :param command: program and arguments; never a secret, arguments are public on a machine.
     :param environment: the child's whole environment; that of this process if None.
     :param stop_timeout: seconds between SIGTERM and SIGKILL.
+    :param tree: the program has children that may leave its group: keep and end them all (`keeper.py`).
+        Signals then reach the program only as SIGTERM and SIGKILL: it cannot be paused.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Process:
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         stop_timeout: float = 20.0,
+        tree: bool = False,
     ) -> None:
         self.name = name
         self.command = list(command)
@@ -93,7 +99,8 @@ class Process:
         self.environment = environment
         self.cwd = cwd
         self.stop_timeout = stop_timeout
-        self._child: subprocess.Popen[bytes] | None = None
+        self.tree = tree
+        self._child: Child | None = None
         self._owner = os.getpid()
 
     @property
@@ -117,10 +124,13 @@ class Process:
         _living.add(self)
         logger.debug("started %s, pid %d", self.name, self._child.pid)
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> Child:
+        script = (
+            [str(KEEPER), str(os.getpid()), str(self.stop_timeout)] if self.tree else [str(LEASH), str(os.getpid())]
+        )
         with self.log_path.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *self.command],
+                [sys.executable, "-I", "-S", *script, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -130,7 +140,7 @@ class Process:
             )
 
     @staticmethod
-    def _exited(child: subprocess.Popen[bytes]) -> bool:
+    def _exited(child: Child) -> bool:
         if child.returncode is not None:
             return True
         try:  # WNOWAIT leaves a zombie, so that neither its pid nor its group can be given to somebody else
@@ -178,7 +188,7 @@ class Process:
     def stop(self) -> None:
         """End it: SIGTERM, then SIGKILL after `stop_timeout`. May be called again."""
         self.ask_to_stop()
-        self.wait_stopped(self.stop_timeout)
+        self.wait_stopped(self.stop_timeout + (KILL_SECONDS if self.tree else 0))
         self.kill()
 
     def ask_to_stop(self) -> None:
@@ -197,8 +207,11 @@ class Process:
 
     def kill(self) -> None:
         """End it and what is left of its group by SIGKILL, and wait for that. May be called again."""
-        if self._child is None or self._owner != os.getpid():
+        if self._child is None or self._owner != os.getpid():  # a fork of the owner has no children to kill
             return
+        if self.tree:
+            self.signal(signal.SIGINT)
+            self.wait_stopped(KILL_SECONDS)
         if self._child.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._child.pid, signal.SIGKILL)
@@ -223,6 +236,7 @@ class Process:
 
 
 @atexit.register
-def _kill_all() -> None:
+def kill_all() -> None:
+    """Kill every child that this process has."""
     for process in list(_living):
         process.kill()

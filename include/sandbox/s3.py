@@ -73,12 +73,20 @@ class S3Store:
         self.key = AccessKey("SANDBOXACCESSKEY0001", "sandbox/secret+key=0123456789")
         self.workspace = Workspace("s3")
         self._leases: dict[str, PortLease] = {name: lease_port() for name in LISTENERS}
+        for path in self.sockets:
+            self.workspace.adopt(path)
         self._process = self._new_process(full=False)
 
     @property
     def endpoint(self) -> str:
         """URL of the S3 API."""
         return f"http://{self._leases['s3.port'].address}"
+
+    @property
+    def sockets(self) -> list[Path]:
+        """Sockets that weed makes there whatever TMPDIR says."""
+        names = {name: lease.port for name, lease in self._leases.items() if name.endswith(".grpc")}
+        return [Path(f"/tmp/seaweedfs-{name.partition('.')[0]}-grpc-{port}.sock") for name, port in names.items()]
 
     def _new_process(self, *, full: bool) -> Process:
         folder = self.workspace.path
@@ -165,8 +173,6 @@ class S3Store:
         """Kill it, remove its data, give the ports back. May be called again."""
         self._process.kill()
         self.workspace.remove()
-        for name, lease in self._leases.items():  # weed makes these whatever TMPDIR says
-            Path(f"/tmp/seaweedfs-{name.partition('.')[0]}-grpc-{lease.port}.sock").unlink(missing_ok=True)
         for lease in self._leases.values():
             lease.release()
 
@@ -180,15 +186,16 @@ class S3Store:
 
     # Use
 
-    def client(self, **options: Any) -> Any:
-        """Return a boto3 S3 client with the administrator's key."""
+    def client(self, *, key: AccessKey | None = None, **options: Any) -> Any:
+        """Return a boto3 S3 client with this key, else the administrator's."""
+        key = key or self.key
         quick: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
             region_name=REGION,
-            aws_access_key_id=self.key.access_key,
-            aws_secret_access_key=self.key.secret_key,
+            aws_access_key_id=key.access_key,
+            aws_secret_access_key=key.secret_key,
             config=Config(s3={"addressing_style": "path"}, **(quick | options)),
         )
 

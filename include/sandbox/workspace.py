@@ -1,33 +1,47 @@
-"""Temporary folders of the sandbox, removed in any case: by their owner, or by the next run after a crash."""
+"""Temporary folders of the sandbox. They go when their owner removes them, and also when it dies."""
 
 from __future__ import annotations
 
 import atexit
-import fcntl
+import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-import weakref
 from pathlib import Path
 from types import TracebackType
 
-PREFIX = "mongo-backup-sandbox-"
-LOCK = ".lock"
+from sandbox.processes import kill_all
 
-_open: weakref.WeakSet[Workspace] = weakref.WeakSet()
+PREFIX = "mongo-backup-sandbox-"
+JANITOR = Path(__file__).with_name("janitor.py")
+
+_open: set[Workspace] = set()
 
 
 class Workspace:
-    """A fresh folder only this user can read, held by a lock as long as its owner lives."""
+    """A fresh folder that only this user can read, and a small process (`janitor.py`) that outlives a crash."""
 
     def __init__(self, name: str) -> None:
-        sweep()
         self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-"))
         self._owner = os.getpid()
-        self._lock = os.open(self.path / f"{LOCK}.new", os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        (self.path / f"{LOCK}.new").rename(self.path / LOCK)  # never seen unlocked by `sweep`
+        self._paths = [self.path]
+        self._janitor = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(JANITOR)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the owner
+            text=True,
+            cwd="/",
+        )
+        self._tell(self.path)
         _open.add(self)
+
+    def _tell(self, path: Path) -> None:
+        assert self._janitor.stdin
+        self._janitor.stdin.write(f"{path}\n")
+        self._janitor.stdin.flush()
 
     def folder(self, name: str) -> Path:
         """Return a folder in it, made when missing."""
@@ -35,14 +49,26 @@ class Workspace:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def adopt(self, path: Path) -> None:
+        """Let a file elsewhere go with it: some programs write where nobody asked them to."""
+        self._paths.append(path)
+        self._tell(path)
+
     def remove(self) -> None:
         """Remove it with all that is in it. May be called again."""
-        if self._lock < 0 or self._owner != os.getpid():
+        if self not in _open or self._owner != os.getpid():
             return
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
-        self._lock = -1
         _open.discard(self)
+        for path in self._paths:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        assert self._janitor.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self._janitor.stdin.write("\n")  # nothing left to do
+            self._janitor.stdin.close()
+        self._janitor.wait(timeout=60)
 
     def __enter__(self) -> Workspace:
         return self
@@ -53,25 +79,8 @@ class Workspace:
         self.remove()
 
 
-def sweep() -> None:
-    """Remove the folders whose owner is gone: their lock is free."""
-    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
-        try:
-            handle = os.open(lock, os.O_RDWR)
-        except OSError:  # removed meanwhile, or another user's
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.parent, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(handle)
-
-
 @atexit.register
 def _remove_all() -> None:
-    # Registered before `processes` registers its own when imported first; `processes` kills its children
-    # with SIGKILL, so a folder can be removed in either order.
+    kill_all()  # nobody writes into a folder any more
     for workspace in list(_open):
         workspace.remove()
