@@ -1,7 +1,7 @@
 """Users and roles of a set, written with their credentials, so that everybody logs in with the password of then.
 
-The documents of `admin.system.users` and `admin.system.roles` are written directly, as mongorestore's server command does
-(`_mergeAuthzCollections`); the server's own observer drops what it cached of them.
+The documents of `admin.system.users` and `admin.system.roles` are written directly, as the server's own command for
+mongorestore does (`_mergeAuthzCollections`); an observer in the server drops what it cached of them.
 """
 
 from __future__ import annotations
