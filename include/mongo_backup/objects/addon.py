@@ -19,7 +19,9 @@ class Resources(Model):
     """Kubernetes requests and limits, as in a pod."""
 
     requests: dict[str, str] = Field(default_factory=dict)
+    """What the pod is sure to get, such as `{cpu: 500m, memory: 300Mi}`."""
     limits: dict[str, str] = Field(default_factory=dict)
+    """What the pod never gets more of."""
 
 
 class Function(Model):
@@ -28,11 +30,13 @@ class Function(Model):
     image: str = DEFAULT_IMAGE
     """The agent image; pin it, by digest where you can."""
     engine: Engine = "native"
+    """`native` reads at the cluster time; `mongodump` runs the official tools and needs `consistency: locked`."""
     args: tuple[str, ...] = ()
     """Further arguments for mongodump and mongorestore; the native engine takes none."""
     threads: int = Field(default=2, ge=1, le=16)
     """Collections read or written side by side."""
     resources: Resources = Resources()
+    """Of the pods that run the task."""
     pod_template: dict[str, Any] | None = None
     """A pod in Kubernetes' own form; what the operator sets wins over it."""
 
@@ -54,7 +58,9 @@ class Addon(KubernetesStyleObject):
     """How tasks are done."""
 
     kind: Literal["Addon"] = "Addon"
+    """`Addon`."""
     spec: AddonSpec = AddonSpec()
+    """Functions by task, for a range of versions."""
 
 
 def builtin_addon() -> Addon:

@@ -32,6 +32,7 @@ class Tls(Model):
     """How connections are encrypted. Certificates themselves belong to the credentials (`ca`, `certificate_key`)."""
 
     enabled: bool = True
+    """False: the section stays, the connections are not encrypted."""
     ca_file: str | None = None
     """A PEM file with the authority's certificate where the agent runs; else the credential's `ca` or the system's."""
     certificate_key_file: str | None = None
@@ -77,6 +78,7 @@ class AppBindingSpec(Model):
     auth_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-1", "MONGODB-X509"] | None = None
     """None lets server and driver agree."""
     tls: Tls | None = None
+    """None: connections are not encrypted."""
     members: MemberPreference = MemberPreference()
     """Which members backups prefer."""
 
@@ -113,4 +115,6 @@ class AppBinding(KubernetesStyleObject):
     """A MongoDB deployment that is backed up or restored into."""
 
     kind: Literal["AppBinding"] = "AppBinding"
+    """`AppBinding`."""
     spec: AppBindingSpec
+    """The deployment."""

@@ -30,6 +30,7 @@ class Reference(Model):
     """Points to another object by name."""
 
     name: Name
+    """The other object's name."""
 
 
 class SecretReference(Model):
@@ -63,7 +64,9 @@ class KubernetesStyleObject(Model):
     """The head that every object has."""
 
     api_version: Literal["mongo-backup/v1"] = Field(default="mongo-backup/v1", alias="apiVersion")
+    """The version of the objects' form."""
     metadata: Metadata
+    """What identifies the object."""
 
     @property
     def name(self) -> str:

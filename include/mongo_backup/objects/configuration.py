@@ -38,6 +38,7 @@ class Execution(Model):
     kubernetes_connection: str | None = None
     """With `kubernetes`: an Airflow Connection to the cluster; none where Airflow itself runs in it."""
     service_account: str | None = None
+    """With `kubernetes`: the service account of the pods; none: the namespace's default."""
     max_parallel_dumps: int = Field(default=16, ge=1)
     """Components dumped side by side."""
     pool: str | None = None
@@ -55,12 +56,16 @@ class Session(Model):
     """One schedule of a configuration: the DAG `backup.<configuration>.<session>`."""
 
     name: Name
+    """Part of the DAG's id."""
     schedule: Schedule | None = None
     """Cron, such as `0 2 * * *` or `@daily`; none: by trigger only."""
     timezone: str = "UTC"
+    """The time zone of the schedule, such as `Europe/Berlin`."""
     paused: bool = False
     """Start the DAG paused."""
     consistency: Literal[Consistency.LOCKED, Consistency.SNAPSHOT] = Consistency.LOCKED
+    """How the cluster time stays readable: `locked` fsyncLocks the chosen secondaries while they are read, `snapshot`
+    locks nothing and raises their history window. A standalone is dumped directly, whatever stands here."""
     when_unsafe: Literal["snapshot", "fail"] = "snapshot"
     """If locking a member would endanger its set: read at the cluster time without a lock, or fail."""
     engine: Engine | None = None
@@ -78,6 +83,7 @@ class Session(Model):
     retries: int = Field(default=1, ge=0, le=20)
     """How often a step is tried again when the cause is transient."""
     balancer: BalancerSettings = BalancerSettings()
+    """How the balancer of a sharded cluster is stopped."""
 
 
 class RestoreSettings(Model):
@@ -86,6 +92,7 @@ class RestoreSettings(Model):
     approval: bool = False
     """Wait for a person's approval of the plan before anything is touched."""
     restore_timeout: Duration = timedelta(hours=24)
+    """Longest time for the restore of one component."""
 
 
 class MetricsSettings(Model):
@@ -109,9 +116,13 @@ class BackupConfigurationSpec(Model):
     addon: Reference | None = None
     """None: the built-in `mongodb`."""
     execution: Execution = Execution()
+    """Where steps run."""
     sessions: tuple[Session, ...] = Field(min_length=1)
+    """When and how it is backed up: one DAG each."""
     restore: RestoreSettings = RestoreSettings()
+    """How it is restored."""
     metrics: MetricsSettings | None = None
+    """None: no metrics are pushed."""
 
     @model_validator(mode="after")
     def _sessions_differ(self) -> Self:
@@ -126,7 +137,9 @@ class BackupConfiguration(KubernetesStyleObject):
     """The backups of one deployment."""
 
     kind: Literal["BackupConfiguration"] = "BackupConfiguration"
+    """`BackupConfiguration`."""
     spec: BackupConfigurationSpec
+    """What, where and when."""
 
     def session(self, name: str) -> Session:
         """The session of that name.

@@ -34,8 +34,7 @@ def load_directory(path: Path | str) -> ObjectSet:
     root = Path(path)
     if not root.is_dir():
         raise ConfigurationError(f"there is no folder {root}: create it and put the objects' YAML files there")
-    files = sorted(file for file in root.rglob("*") if file.suffix in _SUFFIXES and not _hidden(file, root))
-    return load_files(files, root=root)
+    return load_files(object_files(root), root=root)
 
 
 def load_file(path: Path | str) -> ObjectSet:
@@ -47,6 +46,18 @@ def load_file(path: Path | str) -> ObjectSet:
     if not file.is_file():
         raise ConfigurationError(f"there is no file {file}")
     return load_files([file], root=file.parent)
+
+
+def object_files(path: Path) -> list[Path]:
+    """The files that are read for a path: the file itself, or a folder's YAML files.
+
+    :raises ConfigurationError: there is nothing at the path.
+    """
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and not _hidden(file, path))
+    if not path.exists():
+        raise ConfigurationError(f"there is no file or folder {path}")
+    return [path]
 
 
 def load_files(files: Iterable[Path], *, root: Path) -> ObjectSet:

@@ -15,11 +15,17 @@ class RetentionSpec(Model):
     """Counted over complete sets, in UTC; a set that any rule keeps is kept. The newest complete set always is."""
 
     last: int = Field(default=0, ge=0)
+    """The newest so many sets."""
     hourly: int = Field(default=0, ge=0)
+    """The newest set of each of the last so many hours that have one."""
     daily: int = Field(default=0, ge=0)
+    """The newest set of each of the last so many days that have one."""
     weekly: int = Field(default=0, ge=0)
+    """The newest set of each of the last so many weeks that have one (ISO weeks)."""
     monthly: int = Field(default=0, ge=0)
+    """The newest set of each of the last so many months that have one."""
     yearly: int = Field(default=0, ge=0)
+    """The newest set of each of the last so many years that have one."""
     within: Duration | None = None
     """Everything younger than this."""
 
@@ -34,4 +40,6 @@ class RetentionPolicy(KubernetesStyleObject):
     """How long sets are kept."""
 
     kind: Literal["RetentionPolicy"] = "RetentionPolicy"
+    """`RetentionPolicy`."""
     spec: RetentionSpec
+    """What is kept."""
