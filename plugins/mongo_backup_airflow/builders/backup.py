@@ -1,0 +1,152 @@
+"""The DAG `backup.<configuration>.<session>`: wiring alone.
+
+::
+
+    prepare -> disable_balancer -> identify_secondaries -> lock_config_server -> lock_secondaries -> dump (mapped)
+      -> unlock_secondaries -> unlock_config_server -> enable_balancer            (teardowns of their setups)
+      -> commit_snapshot -> apply_retention -> push_metrics -> finish
+
+A replica set has no balancer and no config server, a standalone has nothing to hold at all. Without locks
+(`consistency: snapshot`) the holding tasks are `widen_history_windows` and `restore_history_windows`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TriggerRule
+
+from mongo_backup.agent.contract import BackupStep
+from mongo_backup.objects.app_binding import TopologyKind
+from mongo_backup.objects.configuration import Consistency
+from mongo_backup_airflow.builders import wiring
+from mongo_backup_airflow.builders.words import BACKUP_TASKS, backup_description, backup_words
+from mongo_backup_airflow.operators.backup import (
+    BackupMetricsOperator,
+    BackupOperator,
+    CommitSnapshotOperator,
+    DumpOperator,
+    FinishBackupOperator,
+    IdentifySecondariesOperator,
+)
+from mongo_backup_airflow.runners.base import check_runner
+from mongo_backup_airflow.subject import Subject
+
+WIDEN = "widen_history_windows"
+NARROW = "restore_history_windows"
+
+
+def build_backup_dag(subject: Subject) -> DAG:
+    """Build the DAG of one session.
+
+    :raises ConfigurationError: the configuration asks for what this version does not have.
+    """
+    objects = subject.objects
+    configuration, topology = objects.configuration, objects.target.spec.topology
+    session = configuration.session(subject.session or "")
+    check_runner(configuration.spec.execution)
+    dag = DAG(
+        dag_id=wiring.backup_dag_id(configuration.name, session.name),
+        description=backup_description(subject, session),
+        # Without a start date: with one in the past this timetable starts a run the moment the DAG appears.
+        schedule=CronTriggerTimetable(session.schedule, timezone=session.timezone, run_immediately=False)
+        if session.schedule
+        else None,
+        is_paused_upon_creation=session.paused,
+        default_args=wiring.default_arguments(retries=session.retries),
+        doc_md=backup_words(subject, session),
+        **wiring.dag_arguments(configuration, family="backup", topology=topology),
+    )
+    with dag:
+        _Tasks(subject).wire()
+    return dag
+
+
+class _Tasks:
+    """The tasks of one backup DAG."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.configuration = subject.objects.configuration
+        self.session = self.configuration.session(subject.session or "")
+        topology = subject.objects.target.spec.topology
+        self.sharded = topology is TopologyKind.SHARDED
+        self.held = topology is not TopologyKind.STANDALONE
+        self.locked = self.session.consistency is Consistency.LOCKED
+        self.lock_task = (BackupStep.LOCK_SECONDARIES.value if self.locked else WIDEN) if self.held else None
+
+    def wire(self) -> None:
+        """Make the tasks and put them in order."""
+        prepare = self._task(BackupStep.PREPARE)
+        members = self._task(BackupStep.IDENTIFY_SECONDARIES, IdentifySecondariesOperator)
+        stop, start = self._pair(BackupStep.DISABLE_BALANCER, BackupStep.ENABLE_BALANCER, there=self.sharded)
+        lock_config, unlock_config = self._pair(
+            BackupStep.LOCK_CONFIG_SERVER, BackupStep.UNLOCK_CONFIG_SERVER, there=self.sharded and self.locked
+        )
+        hold, release = self._pair(
+            BackupStep.LOCK_SECONDARIES,
+            BackupStep.UNLOCK_SECONDARIES,
+            there=self.held,
+            names=None if self.locked else (WIDEN, NARROW),
+        )
+        dump = self._dump(members)
+        commit = self._commit()
+        retention = self._task(BackupStep.APPLY_RETENTION, execution_timeout=wiring.LONG)
+        metrics = self._task(BackupStep.PUSH_METRICS, BackupMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
+        finish = self._task(BackupStep.FINISH, FinishBackupOperator, **wiring.teardown_arguments())
+        wiring.chain_tasks(
+            [prepare, stop, members, lock_config, hold, dump, release, unlock_config, start, commit, retention, metrics]
+        )
+        if self.held:
+            dump >> commit  # teardowns succeed after failed dumps too: the commit must see the dumps themselves
+        wiring.close_run(finish, after=[release, unlock_config, start, metrics])
+
+    def _task(
+        self, step: BackupStep, kind: type[BackupOperator] = BackupOperator, *, name: str | None = None, **more: Any
+    ) -> BackupOperator:
+        task_id = name or step.value
+        return kind(
+            task_id=task_id,
+            step=step.value,
+            subject=self.subject,
+            lock_task=self.lock_task,
+            doc_md=BACKUP_TASKS[task_id],
+            **more,
+        )
+
+    def _pair(
+        self, setup: BackupStep, teardown: BackupStep, *, there: bool, names: tuple[str, str] | None = None
+    ) -> tuple[BaseOperator | None, BaseOperator | None]:
+        """A task and the one that undoes it."""
+        if not there:
+            return None, None
+        setup_name, teardown_name = names or (setup.value, teardown.value)
+        limit = wiring.SHORT + self.session.balancer.stop_timeout
+        act = self._task(setup, name=setup_name, execution_timeout=limit)
+        undo = self._task(teardown, name=teardown_name, **wiring.teardown_arguments())
+        undo.as_teardown(setups=act)
+        return act, undo
+
+    def _dump(self, members: BaseOperator) -> Any:
+        execution = self.configuration.spec.execution
+        return DumpOperator.partial(
+            task_id=BackupStep.DUMP.value,
+            step=BackupStep.DUMP.value,
+            subject=self.subject,
+            lock_task=self.lock_task,
+            doc_md=BACKUP_TASKS["dump"],
+            execution_timeout=self.session.backup_timeout,
+            max_active_tis_per_dagrun=execution.max_parallel_dumps,
+            map_index_template=DumpOperator.component_template,
+            **({"pool": execution.pool} if execution.pool else {}),
+        ).expand(member=members.output)
+
+    def _commit(self) -> BaseOperator:
+        """It runs after the teardowns, however they went, and itself sees whether all dumps are there."""
+        return self._task(
+            BackupStep.COMMIT_SNAPSHOT,
+            CommitSnapshotOperator,
+            trigger_rule=TriggerRule.ALL_DONE,
+            execution_timeout=timedelta(hours=1),
+        )

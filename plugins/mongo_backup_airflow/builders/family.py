@@ -1,0 +1,114 @@
+"""From the folder of objects to the DAGs of one family. What is wrong takes away only its own DAGs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from airflow.sdk import DAG, get_parsing_context
+
+from mongo_backup.errors import ConfigurationError
+from mongo_backup.objects.configuration import BackupConfiguration
+from mongo_backup.objects.loader import load_directory
+from mongo_backup.objects.object_set import ObjectSet
+from mongo_backup_airflow.builders.wiring import backup_dag_id, restore_dag_id
+from mongo_backup_airflow.subject import Subject
+
+logger = logging.getLogger(__name__)
+
+FOLDER_VARIABLE = "MONGO_BACKUP_CONFIG"
+
+Order = tuple[str, Callable[[], DAG]]
+"""A DAG's id and what builds it."""
+
+
+def objects_folder(dags: Path) -> Path:
+    """The user's folder of objects: where the environment says, else `include/config` beside the DAG files."""
+    wanted = os.environ.get(FOLDER_VARIABLE)
+    return Path(wanted) if wanted else dags.parent / "include" / "config"
+
+
+def backup_orders(objects: ObjectSet) -> Iterator[Order]:
+    """One DAG for each session of each configuration."""
+    for configuration in objects.configurations():
+        for session in configuration.spec.sessions:
+            yield (
+                backup_dag_id(configuration.name, session.name),
+                lambda name=configuration.name, session=session.name: _backup(objects, name, session),  # type: ignore[misc]
+            )
+
+
+def restore_orders(objects: ObjectSet) -> Iterator[Order]:
+    """One DAG for each configuration."""
+    for configuration in objects.configurations():
+        yield restore_dag_id(configuration.name), lambda one=configuration: _restore(objects, one)  # type: ignore[misc]
+
+
+def _backup(objects: ObjectSet, configuration: str, session: str) -> DAG:
+    from mongo_backup_airflow.builders.backup import build_backup_dag
+
+    return build_backup_dag(Subject(objects=objects.resolve(configuration, session), session=session))
+
+
+def _restore(objects: ObjectSet, configuration: BackupConfiguration) -> DAG:
+    from mongo_backup_airflow.builders.restore import build_restore_dag
+
+    resolved = objects.resolve(configuration.name)
+    topology = resolved.target.spec.topology
+    targets = {name: each for name, each in objects.app_bindings.items() if each.spec.topology is topology}
+    return build_restore_dag(Subject(objects=resolved, targets=targets))
+
+
+def build(orders: Iterator[Order], *, problems: list[str] | None = None) -> dict[str, DAG]:
+    """Build DAGs; one that cannot be built is left out.
+
+    A task's process asks for its own DAG alone (`get_parsing_context`).
+
+    :param problems: gets a line for each DAG that could not be built.
+    """
+    only = get_parsing_context().dag_id
+    dags: dict[str, DAG] = {}
+    for dag_id, order in orders:
+        if only is None or dag_id == only:
+            try:
+                dags[dag_id] = order()
+            except ConfigurationError as error:
+                _note(f"{dag_id}: {error.message}", problems)
+            except Exception as error:  # noqa: BLE001 - a defect of one must not take away the others
+                _note(f"{dag_id}: {type(error).__name__}: {error}", problems)
+    return dags
+
+
+def _note(problem: str, problems: list[str] | None) -> None:
+    if problems is None:
+        logger.error("%s", problem)
+    else:
+        problems.append(problem)
+
+
+def backup_dags(dags: Path) -> dict[str, DAG]:
+    """All backup DAGs of the objects beside this folder of DAG files."""
+    return build(backup_orders(load_directory(objects_folder(dags))))
+
+
+def restore_dags(dags: Path) -> dict[str, DAG]:
+    """All restore DAGs of the objects beside this folder of DAG files."""
+    return build(restore_orders(load_directory(objects_folder(dags))))
+
+
+def check_objects(dags: Path) -> None:
+    """Raise one error that lists all that is wrong with the objects and the DAGs that cannot be built of them.
+
+    :raises ConfigurationError: something is wrong.
+    """
+    if get_parsing_context().dag_id is not None:
+        return
+    objects = load_directory(objects_folder(dags))
+    problems: list[str] = []
+    for orders in (backup_orders(objects), restore_orders(objects)):
+        build(orders, problems=problems)
+    text = "\n".join([*filter(None, [objects.error_text()]), *problems])
+    if text:
+        raise ConfigurationError(f"some objects are wrong; the others are not concerned:\n{text}")

@@ -1,0 +1,116 @@
+"""What the DAGs of all families share: names, retries, time limits, and the last task that decides the run's colour.
+
+Rules, each measured on Airflow 3.3 (`docs/architecture`):
+
+- Never `dagrun_timeout`: it skips teardowns, and members stay locked. Tasks have an `execution_timeout`.
+- `finish` is a teardown without setups, so it always runs, also when a run is marked failed by hand, and it has
+  `on_failure_fail_dagrun`, so it is the one task from which Airflow computes the run's state.
+- A teardown has many tries: an outage of the API server fails tasks that are running in it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, BaseOperator
+
+from mongo_backup.errors import ConfigurationError
+from mongo_backup.objects.configuration import BackupConfiguration
+
+OWNER = "mongo-backup"
+TEARDOWN_TRIES = 20
+RETRY_VARIABLE = "MONGO_BACKUP_RETRY_SECONDS"
+"""Seconds between two tries of any task, in place of the built-in 30 (teardowns) and 60: for demonstration and test."""
+
+SHORT = timedelta(minutes=15)
+"""Longest time of a step that moves no data."""
+LONG = timedelta(hours=6)
+"""Longest time of a step that works on the repository alone."""
+
+
+def backup_dag_id(configuration: str, session: str) -> str:
+    """The DAG of one session."""
+    return f"backup.{configuration}.{session}"
+
+
+def restore_dag_id(configuration: str) -> str:
+    """The DAG that restores what a configuration backed up."""
+    return f"restore.{configuration}"
+
+
+def retry_delay(seconds: int) -> timedelta:
+    """The delay between tries.
+
+    :raises ConfigurationError: `MONGO_BACKUP_RETRY_SECONDS` is no number.
+    """
+    wanted = os.environ.get(RETRY_VARIABLE)
+    try:
+        return timedelta(seconds=float(wanted) if wanted else seconds)
+    except ValueError:
+        raise ConfigurationError(f"{RETRY_VARIABLE} is {wanted!r}: write a number of seconds") from None
+
+
+def default_arguments(*, retries: int) -> dict[str, Any]:
+    """Arguments of every task, unless it says otherwise."""
+    return {
+        "owner": OWNER,
+        "retries": retries,
+        "retry_delay": retry_delay(60),
+        "execution_timeout": SHORT,
+        "email_on_failure": False,
+        "email_on_retry": False,
+    }
+
+
+def teardown_arguments() -> dict[str, Any]:
+    """Arguments of a task that must not fail."""
+    return {"retries": TEARDOWN_TRIES, "retry_delay": retry_delay(30), "priority_weight": 10}
+
+
+def dag_arguments(configuration: BackupConfiguration, *, family: str, topology: str) -> dict[str, Any]:
+    """Arguments of every DAG."""
+    labels = [f"{key}:{value}" if value else key for key, value in sorted(configuration.metadata.labels.items())]
+    return {
+        "catchup": False,
+        "max_active_runs": 1,
+        "max_active_tasks": configuration.spec.execution.max_parallel_dumps + 1,
+        "tags": ["mongo-backup", family, topology.replace("_", "-"), *labels],
+        "fail_fast": False,
+    }
+
+
+def chain_tasks(tasks: Iterable[BaseOperator | None]) -> None:
+    """Put tasks one after the other, leaving out what this topology does not have."""
+    present = [task for task in tasks if task is not None]
+    for before, after in itertools.pairwise(present):
+        before >> after
+
+
+def close_run(finish: BaseOperator, *, after: Iterable[BaseOperator | None]) -> None:
+    """Make `finish` the last task.
+
+    It hangs below the teardowns and the last ordinary task, each by itself: when a run is marked failed, ordinary
+    tasks are skipped at once while teardowns still work. It must not hang below a setup, whose failure would keep it
+    from running.
+    """
+    for task in after:
+        if task is not None:
+            task >> finish
+    finish.as_teardown(on_failure_fail_dagrun=True)
+
+
+def leaf_tasks(dag: DAG) -> set[str]:
+    """Ids of the tasks from which Airflow computes the run's state (`DagRun._tis_for_dagrun_state`)."""
+
+    def counts(task: Any) -> bool:
+        return not task.is_teardown or bool(task.on_failure_fail_dagrun)
+
+    return {
+        task.task_id
+        for task in dag.tasks
+        if counts(task) and not any(counts(dag.get_task(below)) for below in task.downstream_task_ids)
+    }

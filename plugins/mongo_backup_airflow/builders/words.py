@@ -1,0 +1,107 @@
+"""What people read about a DAG and its tasks in the UI."""
+
+from __future__ import annotations
+
+from mongo_backup.objects.configuration import Consistency, Session
+from mongo_backup.objects.quantities import format_duration
+from mongo_backup_airflow.subject import Subject
+
+BACKUP_TASKS = {
+    "prepare": "Checks all that can be checked before anything is touched: objects, credentials, privileges, topology, "
+    "repository, oplog window, locks of others. Needs the target and the store.",
+    "disable_balancer": "Stops the balancer, waits for a running migration round, and notes the state it had.",
+    "identify_secondaries": "Chooses the member that each component is read from; the log says why.",
+    "lock_config_server": "Opens the lock of the config server: its chosen member is held.",
+    "lock_secondaries": "Fixes one cluster time T for all components and locks every chosen member at it.",
+    "widen_history_windows": "Fixes one cluster time T and raises the history window of every chosen member; no lock.",
+    "dump": "Reads one component at T straight into the repository; its member is let go with the last byte read. "
+    "One task per component.",
+    "unlock_secondaries": "Unlocks what is still locked. Always runs when the locking succeeded; tried many times.",
+    "restore_history_windows": "Puts the history windows back. Always runs when they were raised; tried many times.",
+    "unlock_config_server": "Unlocks the config server's member, if it still is locked; tried many times.",
+    "enable_balancer": "Puts the balancer back into the state it had; tried many times.",
+    "commit_snapshot": "Writes the manifest, last: from here on the snapshot exists.",
+    "apply_retention": "Removes sets that no rule keeps, and what incomplete sets left behind.",
+    "push_metrics": "Pushes metrics, of failed backups too.",
+    "finish": "Undoes what this run may have left on the target, then fails the run unless every task succeeded.",
+}
+
+RESTORE_TASKS = {
+    "plan_restore": "Says what will be dropped and written; refuses what cannot work. Touches nothing.",
+    "approve": "Waits for a person to approve the plan.",
+    "disable_balancer": "Stops the balancer and notes the state it had.",
+    "drop_existing": "Drops what the plan says.",
+    "restore": "Restores one component's documents into its primary. One task per component.",
+    "restore_metadata": "Writes the routing (databases, collections, chunks) to the config server.",
+    "build_indexes": "Builds the indexes.",
+    "verify_restore": "Reads the target back and compares it with the manifest: counts, digests, UUIDs.",
+    "enable_balancer": "Puts the balancer back into the state it had; tried many times.",
+    "push_metrics": "Pushes metrics, of failed restores too.",
+    "finish": "Undoes what this run may have left on the target, then fails the run unless every task succeeded.",
+}
+
+_CONSISTENCY = {
+    Consistency.LOCKED: "locked: every chosen secondary is locked and read at one cluster time",
+    Consistency.SNAPSHOT: "snapshot: one cluster time, no lock",
+}
+
+
+def backup_description(subject: Subject, session: Session) -> str:
+    """One line for the list of DAGs."""
+    when = session.schedule or "by trigger only"
+    return f"Backs up {subject.objects.target.name} to {subject.objects.storage.name} ({when})"
+
+
+def backup_words(subject: Subject, session: Session) -> str:
+    """The page of a backup DAG, in Markdown."""
+    objects = subject.objects
+    kind = objects.target.spec.topology.value.replace("_", " ")
+    consistency = _CONSISTENCY[session.consistency] if kind != "standalone" else "none: a standalone has no oplog"
+    rows = {
+        "Target": f"`{objects.target.name}`, {kind}",
+        "Storage": f"`{objects.storage.name}`, {objects.storage.spec.provider}, "
+        f"repository `{objects.configuration.repository_name}`",
+        "Schedule": f"`{session.schedule}` ({session.timezone})" if session.schedule else "by trigger only",
+        "Consistency": consistency,
+        "Engine": session.engine or objects.addon.spec.function("backup").engine,
+        "Retention": f"`{objects.retention.name}`" if objects.retention else "everything is kept",
+        "Namespaces": _namespaces(session),
+        "Time limits": f"{format_duration(session.backup_timeout)} for the dump of a component, "
+        f"{format_duration(session.max_lock_time)} for a lock",
+    }
+    return (
+        f"# Backup of {objects.target.name}\n\n"
+        f"Session `{session.name}` of the BackupConfiguration `{objects.configuration.name}`.\n\n"
+        f"{_table(rows)}\n\n"
+        "A run is green only if the snapshot is complete and nothing is left on the target. "
+        f"Restore with the DAG `restore.{objects.configuration.name}`."
+    )
+
+
+def restore_words(subject: Subject) -> str:
+    """The page of a restore DAG, in Markdown."""
+    objects = subject.objects
+    rows = {
+        "Comes from": f"`{objects.target.name}`, {objects.target.spec.topology.value.replace('_', ' ')}",
+        "Storage": f"`{objects.storage.name}`, {objects.storage.spec.provider}, "
+        f"repository `{objects.configuration.repository_name}`",
+        "Possible targets": ", ".join(f"`{name}`" for name in sorted(subject.targets)),
+        "Approval": "a person must approve the plan"
+        if objects.configuration.spec.restore.approval
+        else "none: the restore starts when it is triggered",
+    }
+    return (
+        f"# Restore of {objects.configuration.name}\n\n{_table(rows)}\n\n"
+        "Trigger it; the form asks which snapshot goes where. The plan is in the log of `plan_restore`: "
+        "it refuses what cannot work before anything is touched."
+    )
+
+
+def _namespaces(session: Session) -> str:
+    include = ", ".join(f"`{each}`" for each in session.include) or "all"
+    exclude = ", ".join(f"`{each}`" for each in session.exclude)
+    return f"{include} without {exclude}" if exclude else include
+
+
+def _table(rows: dict[str, str]) -> str:
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])

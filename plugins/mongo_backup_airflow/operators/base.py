@@ -1,0 +1,132 @@
+"""One step of the agent as an Airflow task."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
+
+from mongo_backup.agent.contract import Envelope, RunIdentity
+from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError
+from mongo_backup.model import Model
+from mongo_backup.objects.base import CredentialsReference
+from mongo_backup_airflow.runners.base import Runner, StepCall, runner_for
+from mongo_backup_airflow.subject import Subject
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+RESULT_KEY = "result"
+"""XCom of what the step returned, where the return value is the list that another task maps over."""
+
+NO_USE_RETRYING = (ConfigurationError,)
+"""A teardown is tried again after any other error: nothing matters more than that it succeeds."""
+
+
+class AgentOperator(BaseOperator):
+    """Runs one step of the agent. The step's result (small) is the task's return value.
+
+    An error for which another try makes sense is raised as it is and Airflow tries again; any other fails the task at
+    once. When the task is ended (marked, cleared, timed out, its worker stopped or killed) its agent undoes its own
+    marks on the target and ends too.
+
+    :param subject: the objects that the step works on.
+    :param step: the step, without its family: `prepare`.
+    """
+
+    family: ClassVar[str]
+    """`backup` or `restore`."""
+    side_by_side: ClassVar[frozenset[str]] = frozenset()
+    """Steps that start although other agents of their run live: those that run several at a time, and those that
+    undo, which nothing may hold up. Any other waits until what an older try left behind has ended."""
+    template_fields: Sequence[str] = ("step",)
+    ui_color = "#e8f4ea"
+
+    def __init__(self, *, subject: Subject, step: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.subject = subject
+        self.step = step
+        self._runner: Runner | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Run the step and return its result."""
+        return self.returned(self.run_step(context), context)
+
+    def returned(self, result: dict[str, Any], context: Context) -> Any:
+        """What becomes the task's return value: the result itself, unless a step says otherwise."""
+        return result
+
+    def run_step(self, context: Context) -> dict[str, Any]:
+        """Run the agent to its end.
+
+        :raises AirflowFailException: it failed in a way that another try would not better.
+        :raises MongoBackupError: it failed and may be tried again.
+        """
+        try:
+            envelope = self._call_agent(context)
+        except MongoBackupError as error:
+            raise self._as_airflow_sees_it(error) from error
+        except AirflowTaskTimeout:
+            if self.is_teardown:
+                raise
+            limit = self.execution_timeout or timedelta()
+            raise AirflowFailException(f"{self.step} was ended after its time limit of {limit}") from None
+        if not envelope.ok:
+            raise self._as_airflow_sees_it(envelope.error())
+        return envelope.result or {}
+
+    def on_kill(self) -> None:
+        """Let the agent undo its marks and end; `execute` sees its log through to the end."""
+        if self._runner is not None:
+            self._runner.stop()
+
+    # What a step brings
+
+    @abstractmethod
+    def request(self, context: Context) -> Model:
+        """The step's request."""
+
+    @abstractmethod
+    def references(self, context: Context) -> Iterable[CredentialsReference | None]:
+        """The credentials that the step needs."""
+
+    # How it is run
+
+    def _call_agent(self, context: Context) -> Envelope:
+        from mongo_backup_airflow.hooks.credentials import credentials_document
+
+        ti = context["ti"]
+        self._runner = runner_for(self.subject.objects.configuration.spec.execution)
+        index = f"[{ti.map_index}]" if (ti.map_index or -1) >= 0 else ""
+        return self._runner.run(
+            StepCall(
+                step=f"{self.family}.{self.step}",
+                request=self.request(context),
+                credentials=credentials_document(self.references(context)),
+                run=run_identity(context).owner,
+                task=f"{ti.task_id}{index}",
+                alone=self.step not in self.side_by_side,
+            )
+        )
+
+    def _as_airflow_sees_it(self, error: MongoBackupError) -> Exception:
+        again = not isinstance(error, NO_USE_RETRYING) if self.is_teardown else error.retryable
+        name = ExitCode(error.exit_code).name.lower()
+        return error if again else AirflowFailException(f"{error.message} ({name})")
+
+
+def run_identity(context: Context) -> RunIdentity:
+    """Which DAG run this is."""
+    ti = context["ti"]
+    return RunIdentity(dag_id=ti.dag_id, run_id=ti.run_id)
+
+
+def all_results(context: Context, task: str) -> list[Any]:
+    """What the instances of a mapped task returned, as far as they succeeded."""
+    ti = context["ti"]
+    found = ti.xcom_pull(task_ids=[task])
+    return [each for each in found if each is not None]

@@ -1,0 +1,72 @@
+"""The last task of every DAG: leaves nothing of the run on the target and makes its colour honest.
+
+It is the only task whose state counts for the run's (see `builders.wiring`), so it must look at all the others. Airflow
+on its own makes runs green in which everything failed: when a run is marked failed by hand, for one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from mongo_backup_airflow.operators.base import AgentOperator
+from mongo_backup_airflow.outcome import task_states, what_is_wrong
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+TRIES_OF_THE_UNTOUCHED = 3
+"""The sweep's tries when the run's first task never succeeded: there is most likely nothing to sweep, and what made
+that task fail mostly makes the sweep fail too."""
+
+
+class FinishMixin(AgentOperator):
+    """Runs the agent's `finish`, then raises unless every task of the run did what it should."""
+
+    complete_task: ClassVar[str]
+    """The task after which the work counts."""
+    complete_words: ClassVar[str]
+    first_task: ClassVar[str]
+
+    def execute(self, context: Context) -> Any:
+        """Sweep, then judge.
+
+        :raises AirflowFailException: the run is not clean; it names the tasks that failed.
+        """
+        states = states_of_run(context)
+        wrong = what_is_wrong(states)
+        try:
+            result = self.run_step(context)
+        except AirflowFailException:
+            raise
+        except Exception as error:
+            if states.get(self.first_task) != "success" and context["ti"].try_number >= TRIES_OF_THE_UNTOUCHED:
+                raise AirflowFailException(f"{self._verdict(states, wrong)}; the sweep failed too: {error}") from error
+            raise
+        if result.get("swept"):
+            self.log.warning("Left over from this run, undone now: %s", ", ".join(result["swept"]))
+        if wrong is not None:
+            raise AirflowFailException(self._verdict(states, wrong))
+        return result
+
+    def more(self, context: Context) -> dict[str, Any]:
+        """States of the run's tasks."""
+        return {"states": states_of_run(context)}
+
+    def incomplete(self, states: dict[str, str]) -> str:
+        """What to say of a run whose work is not complete."""
+        raise NotImplementedError
+
+    def _verdict(self, states: dict[str, str], wrong: str | None) -> str:
+        complete = states.get(self.complete_task) == "success"
+        words = self.complete_words if complete else self.incomplete(states)
+        return f"{words}: {wrong or 'all other tasks succeeded'}"
+
+
+def states_of_run(context: Context) -> dict[str, str]:
+    """States of all tasks of this run but the asking one."""
+    ti = context["ti"]
+    found = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    mapped = {task.task_id for task in context["dag"].tasks if task.is_mapped}
+    return task_states(found, mapped=mapped, own=ti.task_id)
