@@ -23,6 +23,7 @@ BACKUP_ROLE_PRIVILEGES: list[dict[str, Any]] = [
             "appendOplogNote",
             "setParameter",
             "getParameter",
+            "replSetGetConfig",
             "replSetGetStatus",
             "inprog",
             "listDatabases",
