@@ -27,9 +27,13 @@ _SETTLE_SECONDS = 5.0
 """How long the end of the output is waited for when guard and child are gone."""
 
 
+SHORTEST_SECRET = 4
+"""What is shorter is left: replacing single letters would make a message unreadable and hide nothing."""
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Replace each secret in `text` by `***`; the longest first, so that no rest of one stays."""
-    for secret in sorted({each for each in secrets if each}, key=len, reverse=True):
+    for secret in sorted({each for each in secrets if len(each) >= SHORTEST_SECRET}, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 

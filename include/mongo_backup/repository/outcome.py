@@ -116,7 +116,8 @@ _ERRORS: dict[Cause, tuple[type[MongoBackupError], str]] = {
 }
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r")
-_NOISE = re.compile(r"^(Is there a repository at the following location\?|using temporary cache.*|\s*)$")
+_NOISE = re.compile(r"^(signal interrupt received, cleaning up|using temporary cache.*|\s*)$")
+_QUESTION = "Is there a repository at the following location?"
 
 
 def cause_of(status: int, words: str) -> Cause:
@@ -162,6 +163,6 @@ def plain(words: str) -> str:
 
 def brief(words: str, limit: int = 600) -> str:
     """The last telling lines of restic's standard error, on one line."""
-    lines = [line.strip() for line in plain(words).splitlines() if not _NOISE.match(line)]
+    lines = [line.strip() for line in plain(words).partition(_QUESTION)[0].splitlines() if not _NOISE.match(line)]
     text = " | ".join(lines[-4:])
     return text[-limit:] if text else "(nothing)"

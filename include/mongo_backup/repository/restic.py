@@ -21,15 +21,15 @@ from mongo_backup.credentials import Credential, Credentials
 from mongo_backup.errors import ConfigurationError, ConflictError, MongoBackupError, PermanentError, PreconditionError
 from mongo_backup.model import Model
 from mongo_backup.objects.configuration import BackupConfiguration
-from mongo_backup.objects.storage import BackupStorage, LocalStore, StoreSpec
+from mongo_backup.objects.storage import BackupStorage, LocalStore, S3Store, StoreSpec
 from mongo_backup.processes import Completed, GuardedProcess, redact, run
 from mongo_backup.repository.outcome import Cause, cause_of, restic_error
 from mongo_backup.repository.records import SNAPSHOTS, RepositoryConfig, Snapshot, Stats
-from mongo_backup.repository.store import store_access
+from mongo_backup.repository.store import REGION_OPTION, store_access
 
 logger = logging.getLogger(__name__)
 
-OPEN_TIMEOUT = 60.0
+OPEN_TIMEOUT = 30.0
 """Seconds for a short command. restic itself would try a failing store again for 15 minutes."""
 FORGET_TIMEOUT = 600.0
 REPOSITORY_VERSION = "2"
@@ -206,7 +206,10 @@ class Repository:
 
     def _open(self, timeout: float, *, write: bool) -> RepositoryConfig | None:
         self._check_base()
-        done = self._run("cat", "config", *(() if write else ("--no-lock",)), timeout=timeout)
+        return self._config(self._run("cat", "config", *(() if write else ("--no-lock",)), timeout=timeout))
+
+    def _config(self, done: Completed) -> RepositoryConfig | None:
+        """Read the answer to `cat config`; None where the store says plainly that there is no repository."""
         if done.timed_out or done.status != 0:
             if not done.timed_out and cause_of(done.status, done.stderr) is Cause.ABSENT:
                 return None
@@ -268,6 +271,7 @@ class Repository:
         if found is not None:
             return Opened(id=found.id, version=found.version, created=False)
         self._refuse_remains()
+        self._require_bucket(timeout)
         self._must("making the repository", "init", "--repository-version", REPOSITORY_VERSION, timeout=timeout)
         found = self._open(timeout, write=True)
         if found is None:
@@ -283,6 +287,23 @@ class Repository:
                 f"{self.location} has no restic `config` file, and is not empty: a damaged repository or a folder "
                 "with something else; look at it, and move it away or correct the BackupStorage"
             )
+
+    def _require_bucket(self, timeout: float) -> None:
+        """Make sure that a bucket is there before `restic init`, which would make it.
+
+        With a region restic asks for the object by HEAD, whose answer has no words: a missing bucket looks like a
+        missing repository. Without a region it asks for the bucket's location first, and that answer says it.
+        """
+        if isinstance(self._store, S3Store):
+            region = {"AWS_DEFAULT_REGION", "AWS_REGION"}
+            environment = {name: value for name, value in self._environment.items() if name not in region}
+            options = [each for each in self._options if not each.startswith(REGION_OPTION)]
+            command = [self._program, *options, "cat", "config", "--no-lock"]
+            self._config(run(command, environment=environment, timeout=timeout))
+
+    def locks(self) -> tuple[str, ...]:
+        """Ids of the locks that are on the repository now."""
+        return tuple(self._must("listing locks", "list", "locks", "--no-lock").stdout.split())
 
     def unlock_stale(self) -> None:
         """Remove locks whose owner is surely gone: dead on this host, or not refreshed for 30 minutes."""

@@ -36,6 +36,7 @@ _AWS_IDENTITY = (
 )
 _GOOGLE_IDENTITY = ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_ACCESS_TOKEN")
 _AZURE_IDENTITY = ("AZURE_ACCOUNT_NAME", "AZURE_ACCOUNT_KEY", "AZURE_ACCOUNT_SAS")
+REGION_OPTION = "--option=s3.region="
 _OUR_PREFIXES = ("RESTIC_", "MONGO_BACKUP_")
 
 
@@ -107,12 +108,12 @@ def _s3(store: S3Store, credential: Credential | None, path: str) -> StoreAccess
             variables["AWS_SESSION_TOKEN"] = token
     options: list[str] = []
     if store.path_style is not None:
-        options += ["-o", f"s3.bucket-lookup={'path' if store.path_style else 'dns'}"]
+        options.append(f"--option=s3.bucket-lookup={'path' if store.path_style else 'dns'}")
     if store.region:
-        options += ["-o", f"s3.region={store.region}"]
+        options.append(f"{REGION_OPTION}{store.region}")
         variables["AWS_DEFAULT_REGION"] = store.region
     if store.storage_class:
-        options += ["-o", f"s3.storage-class={store.storage_class}"]
+        options.append(f"--option=s3.storage-class={store.storage_class}")
     authority = credential.secret("ca") if credential else None
     if store.ca_file:
         options += ["--cacert", store.ca_file]

@@ -1,0 +1,1 @@
+"""What the outside is told about backups in numbers."""

@@ -1,0 +1,1 @@
+"""Which sets are kept, and the removal of the others."""

@@ -1,0 +1,74 @@
+"""Removing what a policy does not keep, so that an interruption at any point leaves no half set that looks whole.
+
+The manifest goes first: from that moment the set does not exist for restore and retention. Its other parts follow; if
+they cannot, they are the remains of a set without a manifest, which `clean_incomplete` removes later.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
+
+from mongo_backup.manifest.catalog import SetCatalog, SetEntry
+from mongo_backup.objects.retention import RetentionSpec
+from mongo_backup.repository.restic import Repository
+from mongo_backup.retention.policy import RetentionPlan, SetTime, plan_retention
+
+logger = logging.getLogger(__name__)
+
+
+def plan_for(
+    catalog: SetCatalog, policy: RetentionSpec | None, *, session: str | None = None, verified: Collection[str] = ()
+) -> RetentionPlan:
+    """What the policy would do to the complete sets; touches nothing.
+
+    :param session: only the sets of this session: each session may have a policy of its own.
+    """
+    sets = [SetTime(set_id=each.set_id, time=each.time) for each in catalog.complete(session)]
+    return plan_retention(sets, policy, verified=verified)
+
+
+def apply_plan(repository: Repository, catalog: SetCatalog, plan: RetentionPlan) -> tuple[str, ...]:
+    """Forget the sets that the plan does not keep; returns their ids. Data go with the next prune.
+
+    :raises MongoBackupError: it was not finished; doing it again finishes it.
+    """
+    for kept in plan.kept:
+        logger.info("keeping set %s (%s): %s", kept.set_id, kept.time.isoformat(), ", ".join(kept.reasons))
+    going = {each.set_id for each in plan.forgotten}
+    entries = [each for each in catalog.complete() if each.set_id in going]
+    _forget(repository, entries)
+    return tuple(entry.set_id for entry in entries)
+
+
+def clean_incomplete(
+    repository: Repository,
+    catalog: SetCatalog,
+    *,
+    older_than: timedelta,
+    alive: Collection[str] = (),
+    now: datetime | None = None,
+) -> tuple[str, ...]:
+    """Forget sets that never got a manifest and surely never will; returns their ids.
+
+    :param older_than: spare a set whose newest part is younger: its backup may still run. Use more than the longest
+        backup may take.
+    :param alive: ids of sets whose run still holds an entry in a journal; never touched.
+    """
+    border = (now or datetime.now(UTC)) - older_than
+    dead = [each for each in catalog.incomplete() if each.time < border and each.set_id not in alive]
+    _forget(repository, dead)
+    return tuple(entry.set_id for entry in dead)
+
+
+def _forget(repository: Repository, entries: Iterable[SetEntry]) -> None:
+    entries = list(entries)
+    repository.forget([entry.manifest_id for entry in entries if entry.manifest_id])
+    repository.forget([part for entry in entries for part in entry.part_ids])
+    for entry in entries:
+        logger.info("forgot set %s (%s), %d snapshots", entry.set_id, entry.time.isoformat(), _size(entry))
+
+
+def _size(entry: SetEntry) -> int:
+    return len(entry.part_ids) + (entry.manifest_id is not None)

@@ -1,0 +1,127 @@
+"""Which sets a policy keeps: a pure function.
+
+The rules are those of `restic forget` (https://restic.readthedocs.io/en/stable/060_forget.html), counted over complete
+sets in UTC: from the newest to the oldest, the first set of an hour, day, ISO week, month or year is kept until as many
+are kept as the policy says; `within` counts back from the newest set, so it never empties a repository whose backups
+stopped. On top of restic's rules the newest set and the newest verified set are always kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
+
+from mongo_backup.model import Model
+from mongo_backup.objects.retention import RetentionSpec
+
+
+class SetTime(Model):
+    """One complete set."""
+
+    set_id: str
+    time: datetime
+
+
+class Kept(Model):
+    """A set that stays."""
+
+    set_id: str
+    time: datetime
+    reasons: tuple[str, ...]
+    """In words, such as `daily 2 of 7`."""
+
+
+class RetentionPlan(Model):
+    """What a policy does to the sets; both newest first."""
+
+    kept: tuple[Kept, ...] = ()
+    forgotten: tuple[SetTime, ...] = ()
+
+
+def _hour(time: datetime) -> tuple[int, ...]:
+    return time.year, time.month, time.day, time.hour
+
+
+def _day(time: datetime) -> tuple[int, ...]:
+    return time.year, time.month, time.day
+
+
+def _week(time: datetime) -> tuple[int, ...]:
+    year, week, _ = time.isocalendar()
+    return year, week
+
+
+def _month(time: datetime) -> tuple[int, ...]:
+    return time.year, time.month
+
+
+def _year(time: datetime) -> tuple[int, ...]:
+    return (time.year,)
+
+
+_BUCKETS: dict[str, Callable[[datetime], tuple[int, ...]]] = {
+    "hourly": _hour,
+    "daily": _day,
+    "weekly": _week,
+    "monthly": _month,
+    "yearly": _year,
+}
+
+
+def plan_retention(
+    sets: Iterable[SetTime], policy: RetentionSpec | None, *, verified: Collection[str] = ()
+) -> RetentionPlan:
+    """Say which sets stay and why, and which go.
+
+    :param sets: complete sets alone; a failed backup must never push a good one out.
+    :param policy: None keeps everything.
+    :param verified: ids of sets that were restored and compared; the newest of them stays.
+    """
+    newest_first = sorted(sets, key=lambda each: (each.time, each.set_id), reverse=True)
+    reasons: dict[str, list[str]] = {each.set_id: [] for each in newest_first}
+    if newest_first:
+        reasons[newest_first[0].set_id].append("the newest")
+    if checked := next((each.set_id for each in newest_first if each.set_id in verified), None):
+        reasons[checked].append("the newest verified")
+    if policy is None:
+        for each in reasons.values():
+            each.append("no policy")
+    else:
+        _apply(policy, newest_first, reasons)
+    return RetentionPlan(
+        kept=tuple(
+            Kept(set_id=each.set_id, time=each.time, reasons=tuple(reasons[each.set_id]))
+            for each in newest_first
+            if reasons[each.set_id]
+        ),
+        forgotten=tuple(each for each in newest_first if not reasons[each.set_id]),
+    )
+
+
+def _apply(policy: RetentionSpec, newest_first: list[SetTime], reasons: dict[str, list[str]]) -> None:
+    for number, each in enumerate(newest_first[: policy.last], start=1):
+        reasons[each.set_id].append(f"last {number} of {policy.last}")
+    for rule, bucket in _BUCKETS.items():
+        _apply_bucket(rule, getattr(policy, rule), bucket, newest_first, reasons)
+    if policy.within and newest_first:
+        border = newest_first[0].time - policy.within
+        for each in newest_first:
+            if each.time > border:
+                reasons[each.set_id].append("within")
+
+
+def _apply_bucket(
+    rule: str,
+    limit: int,
+    bucket: Callable[[datetime], tuple[int, ...]],
+    newest_first: list[SetTime],
+    reasons: dict[str, list[str]],
+) -> None:
+    count, last = 0, None
+    for each in newest_first:
+        if count == limit:
+            return
+        value = bucket(each.time.astimezone(UTC))
+        if value != last:
+            count, last = count + 1, value
+            reasons[each.set_id].append(f"{rule} {count} of {limit}")
