@@ -1,0 +1,153 @@
+"""The dump of one component: reads the catalog, reads collections ahead, writes them in order.
+
+The bytes depend on the data alone: collections stand in the order of their names, each in its natural order (or in that
+of the shard key, where only owned ranges are read), and no time is written. So a second backup of the same data adds
+next to nothing to a repository that deduplicates.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+
+from mongo_backup.archive.format import ArchiveHeader
+from mongo_backup.archive.writer import ArchiveWriter, Write
+from mongo_backup.catalog import CatalogEntry, catalog_digest, read_catalog
+from mongo_backup.connection import mongo_errors
+from mongo_backup.digest import DocumentDigest
+from mongo_backup.engines.base import DumpJob, OnReadComplete
+from mongo_backup.engines.native.readers import Readers
+from mongo_backup.engines.native.reading import Reading
+from mongo_backup.engines.native.replies import Batch
+from mongo_backup.engines.progress import Progress
+from mongo_backup.engines.records import namespace_record, prelude_entries
+from mongo_backup.errors import PermanentError
+from mongo_backup.manifest.model import NamespaceRecord
+from mongo_backup.orphans import Bounds, collections_with_leftovers, owned_bounds
+from mongo_backup.topology.model import ComponentRole
+
+logger = logging.getLogger(__name__)
+
+
+def dump(job: DumpJob, *, write: Write, on_read_complete: OnReadComplete) -> tuple[NamespaceRecord, ...]:
+    """Dump a component; see `mongo_backup.engines.base.DumpEngine`.
+
+    :raises TransientError: the member did not answer, or a collection vanished while it was read as it stands.
+    :raises PermanentError: the cluster time can no longer be read, or the catalog is not the expected one.
+    """
+    entries = _expected_catalog(job)
+    owned = leftovers(job, entries)
+    readings = [_reading(job, entry, owned) for entry in entries if entry.has_documents]
+
+    def complete() -> None:
+        if job.expected_catalog is not None:
+            _expected_catalog(job)
+        logger.info("%s: all is read from %s", job.component, job.host)
+        on_read_complete()
+
+    with (
+        Readers(job, readings, then=complete) as readers,
+        Progress(component=job.component, collections=len(entries), keep_alive=readers.keep_alive) as progress,
+    ):
+        records = _write_archive(job, entries, readings, readers=readers, write=write, progress=progress)
+        readers.finish()
+    return records
+
+
+def leftovers(job: DumpJob, entries: Iterable[CatalogEntry]) -> dict[str, tuple[Bounds, ...]]:
+    """Return the scans of what the shard owns, by namespace, for collections where it holds more than that.
+
+    :raises PermanentError: there are such, and nothing tells what the shard owns.
+    """
+    if job.selection.role is not ComponentRole.SHARD:
+        return {}
+    names = collections_with_leftovers(job.client, cluster_time=job.cluster_time, host=job.host)
+    found: dict[str, tuple[Bounds, ...]] = {}
+    for entry in (entry for entry in entries if entry.namespace in names):
+        if job.config_server is None:
+            raise PermanentError(
+                f"{job.component} holds documents of {entry.namespace} that it may not own, and no config server was "
+                "given that could tell: give one, or wait until the range deleter has removed them"
+            )
+        server = job.config_server
+        scans = owned_bounds(
+            server.client, entry=entry, shard=job.component, cluster_time=job.cluster_time, host=server.host
+        )
+        if scans is not None:
+            found[entry.namespace] = scans
+            logger.info("%s: of %s only the %d owned ranges are read", job.component, entry.namespace, len(scans))
+    return found
+
+
+def _expected_catalog(job: DumpJob) -> tuple[CatalogEntry, ...]:
+    entries = read_catalog(job.client, selection=job.selection, host=job.host)
+    if job.expected_catalog is not None and catalog_digest(entries) != job.expected_catalog:
+        raise PermanentError(
+            f"a collection or an index of {job.component} was created, dropped, renamed or changed on {job.host} after "
+            f"cluster time {job.cluster_time}: back up again while nobody does that, or use consistency: locked"
+        )
+    return entries
+
+
+def _reading(job: DumpJob, entry: CatalogEntry, owned: Mapping[str, tuple[Bounds, ...]]) -> Reading:
+    # MongoDB refuses snapshot reads of capped collections.
+    time = None if entry.capped else job.cluster_time
+    return Reading(entry=entry, cluster_time=time, bounds=owned.get(entry.namespace))
+
+
+def _write_archive(
+    job: DumpJob,
+    entries: Iterable[CatalogEntry],
+    readings: list[Reading],
+    *,
+    readers: Readers,
+    write: Write,
+    progress: Progress,
+) -> tuple[NamespaceRecord, ...]:
+    lanes = {reading.entry.namespace: lane for lane, reading in enumerate(readings)}
+    writer = ArchiveWriter(write)
+    writer.prelude(_header(job), prelude_entries(entries))
+    records = []
+    for entry in entries:
+        lane = lanes.get(entry.namespace)
+        if lane is None:
+            records.append(_without_documents(writer, entry))
+        else:
+            records.append(_with_documents(writer, readings[lane], readers.batches(lane), progress))
+        progress.collections += 1
+    writer.flush()
+    return tuple(records)
+
+
+def _without_documents(writer: ArchiveWriter, entry: CatalogEntry) -> NamespaceRecord:
+    if entry.type == "view":
+        writer.begin(entry.db, entry.collection)
+        writer.end()
+    return namespace_record(entry)
+
+
+def _with_documents(
+    writer: ArchiveWriter, reading: Reading, batches: Iterable[Batch], progress: Progress
+) -> NamespaceRecord:
+    digest = DocumentDigest()
+    writer.begin(reading.entry.db, reading.entry.collection)
+    for batch in batches:
+        documents = batch.documents()
+        joined = b"".join(documents)
+        digest.add(documents)
+        writer.documents(joined)
+        progress.add(documents=len(documents), bytes=len(joined))
+    writer.end()
+    return namespace_record(
+        reading.entry,
+        digest,
+        at_cluster_time=reading.cluster_time is not None,
+        owned=reading.bounds is not None,
+    )
+
+
+def _header(job: DumpJob) -> ArchiveHeader:
+    with mongo_errors("asking for the version", job.host):
+        server: str = job.client.server_info()["version"]
+    return ArchiveHeader(server_version=server, tool_version=f"mongo-backup {version('mongo-backup')}")
