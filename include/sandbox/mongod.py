@@ -27,6 +27,9 @@ PARAMETERS: dict[str, Any] = {
     "shutdownTimeoutMillisForSignaledShutdown": 100,  # by default a primary waits 15 s before it stops
 }
 
+SMALL_JOURNAL = "log=(prealloc=false,file_max=32MB)"
+"""By default each mongod holds 300 MB of empty journal files ready."""
+
 
 class Role(StrEnum):
     """What a mongod is for, named as its option."""
@@ -104,6 +107,7 @@ class Mongod:
         options = self.options
         command = [mongod_binary(), "--dbpath", str(self.data), "--port", str(self.lease.port)]
         command += ["--bind_ip", LOOPBACK, "--nounixsocket", "--wiredTigerCacheSizeGB", str(options.cache_gb)]
+        command += ["--wiredTigerEngineConfigString", SMALL_JOURNAL]
         if options.role is not Role.NONE:
             command.append(options.role.value)
         if options.replica_set:

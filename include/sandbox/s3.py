@@ -75,6 +75,7 @@ class S3Store:
         self._leases: dict[str, PortLease] = {name: lease_port() for name in LISTENERS}
         for path in self.sockets:
             self.workspace.adopt(path)
+        self._full = False
         self._process = self._new_process(full=False)
 
     @property
@@ -142,7 +143,7 @@ class S3Store:
         try:
             self._process.start()
             self._process.wait_ready(self._answers, interval=0.1)
-            if self.bucket_name:
+            if self.bucket_name and not self._full:
                 self.bucket(self.bucket_name)
         except BaseException:
             self.close()
@@ -165,6 +166,7 @@ class S3Store:
     def set_full(self, full: bool) -> None:
         """Restart it as a store whose disk is full (what is there can be read, nothing written), or no longer."""
         self.stop()
+        self._full = full
         self._process = self._new_process(full=full)
         self._process.start()
         self._process.wait_ready(self._answers, interval=0.1)

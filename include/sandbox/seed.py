@@ -7,7 +7,8 @@ database           primary shard       collections
 ================== =================== ====================================================================
 shop               shard0              orders (sharded by range, unique key), events (sharded by hash),
                                        customers (validator; unique, text, partial indexes), sessions (TTL),
-                                       audit (capped), open_orders (a view of orders), kinds (every BSON type)
+                                       audit (capped), kinds (every BSON type); views: debtors of customers,
+                                       open_orders of orders (sharded: only a mongos can answer it)
 crm                shard1 (last)       contacts (collation, multikey index), notes (clustered)
 telemetry          shard1 (last)       readings (time series)
 ================== =================== ====================================================================
@@ -164,6 +165,7 @@ def _seed_shop(shop: Database[Document], dice: random.Random, count: int) -> dic
     shop.create_collection("audit", capped=True, size=1 << 20, max=100_000)
     shop.sessions.create_index([("expires_at", ASCENDING)], expireAfterSeconds=0)
     shop.command("create", "open_orders", viewOn="orders", pipeline=[{"$match": {"state": "open"}}])
+    shop.command("create", "debtors", viewOn="customers", pipeline=[{"$match": {"debt": {"$gt": 0}}}])
     return {
         "shop.customers": _insert(
             shop,

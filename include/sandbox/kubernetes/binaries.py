@@ -1,0 +1,163 @@
+"""Finds, installs or builds the programs of a Kubernetes node.
+
+The four of Kubernetes itself come from its Go module, built once (about 10 minutes on 2 cores) into a cache folder; the
+others are Debian packages.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from mongo_backup.errors import PreconditionError
+
+logger = logging.getLogger(__name__)
+
+VERSION = "1.34.4"
+"""The kubelet of 1.35 and newer refuses cgroup v1 unless told otherwise."""
+
+CACHE_VARIABLE = "MONGO_BACKUP_CACHE"
+PROGRAMS = ("kube-apiserver", "kubelet", "kube-controller-manager", "kube-scheduler")
+MODULE = "k8s.io/kubernetes"
+
+DEBIAN_PACKAGES = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "etcd": "etcd-server",
+    "debootstrap": "debootstrap",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "gcc": "gcc",
+}
+"""Program and the package that has it."""
+CNI_FOLDER = Path("/usr/lib/cni")
+CNI_PACKAGE = "containernetworking-plugins"
+
+
+def cache_folder(name: str) -> Path:
+    """Return a folder that outlives test runs, made when missing: below `MONGO_BACKUP_CACHE`, else below ~/.cache."""
+    base = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "mongo-backup")
+    folder = base / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold a lock on the folder: two test runs do not build the same thing side by side."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def install_debian_packages(programs: Mapping[str, str] = DEBIAN_PACKAGES) -> None:
+    """Install what is missing from Debian; their services are not started.
+
+    :raises PreconditionError: something is missing and cannot be installed from here.
+    """
+    missing = {package for program, package in programs.items() if not shutil.which(program)}
+    if not (CNI_FOLDER / "bridge").exists():
+        missing.add(CNI_PACKAGE)
+    if not missing:
+        return
+    names = sorted(missing)
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise PreconditionError(f"missing: {', '.join(names)}. As root on Debian: apt-get install {' '.join(names)}")
+    logger.info("Installing %s", ", ".join(names))
+    # invoke-rc.d starts no service in runlevel 1
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    for command in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names],
+    ):
+        run(command, environment=environment)
+
+
+def kubernetes_programs() -> Path:
+    """Return the folder with the programs of Kubernetes, built when one is missing.
+
+    :raises PreconditionError: there is no Go, or the build failed.
+    """
+    folder = cache_folder(f"kubernetes-{VERSION}")
+    with only_one(folder):
+        missing = [program for program in PROGRAMS if not (folder / program).exists()]
+        if missing:
+            _build(missing, folder)
+    return folder
+
+
+def _build(programs: list[str], folder: Path) -> None:
+    if not shutil.which("go"):
+        raise PreconditionError(
+            f"no Go here: Kubernetes {VERSION} is built from its Go module; install Go 1.24 or newer, "
+            f"or put {', '.join(PROGRAMS)} into {folder}"
+        )
+    logger.warning(
+        "Building Kubernetes %s into %s: once, 10 to 15 minutes on 2 cores (%s)", VERSION, folder, ", ".join(programs)
+    )
+    with tempfile.TemporaryDirectory(prefix="mongo-backup-build-") as name:
+        build = Path(name)
+        _write_module(build)
+        for number, program in enumerate(programs, start=1):
+            began = time.monotonic()
+            run(
+                ["nice", "go", "build", "-trimpath", "-ldflags", _linker_flags(), "-o", program, f"{MODULE}/cmd/{program}"],
+                environment={**os.environ, "CGO_ENABLED": "0"},
+                cwd=build,
+            )
+            partial = folder / f".{program}.new"
+            shutil.move(build / program, partial)
+            partial.rename(folder / program)
+            logger.warning(
+                "Built %s (%d of %d) in %.0f s", program, number, len(programs), time.monotonic() - began
+            )
+
+
+def _linker_flags() -> str:
+    major, minor, _ = VERSION.split(".")
+    values = {"gitVersion": f"v{VERSION}", "gitMajor": major, "gitMinor": minor}
+    return " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in values.items())])
+
+
+def _write_module(folder: Path) -> None:
+    """Write a module that needs Kubernetes.
+
+    Its own go.mod points at folders that a module does not carry (./staging/src/...): here at the released modules.
+    """
+    (folder / "go.mod").write_text("module testcluster\n\ngo 1.24.0\n")
+    answer = run(["go", "mod", "download", "-json", f"{MODULE}@v{VERSION}"], cwd=folder)
+    text = Path(json.loads(answer)["GoMod"]).read_text()
+    names = sorted(set(re.findall(r"^\t(k8s\.io/\S+) => \./staging", text, re.MULTILINE)))
+    staged = VERSION.split(".", 1)[1]
+    lines = ["module testcluster", "", "go 1.24.0", "", "godebug default=go1.24", "", f"require {MODULE} v{VERSION}", ""]
+    lines += ["replace (", *(f"\t{name} => {name} v0.{staged}" for name in names), ")", ""]
+    (folder / "go.mod").write_text("\n".join(lines))
+    imports = "\n".join(f'\t_ "{MODULE}/cmd/{program}"' for program in PROGRAMS)
+    (folder / "tools.go").write_text(f"//go:build tools\n\npackage tools\n\nimport (\n{imports}\n)\n")
+    run(["go", "mod", "tidy"], cwd=folder)
+
+
+def run(
+    command: list[str], *, environment: Mapping[str, str] | None = None, cwd: Path | None = None, given: str | None = None
+) -> str:
+    """Run a program to its end and return its output.
+
+    :param given: its standard input.
+    :raises PreconditionError: it failed; the message has the end of what it said.
+    """
+    done = subprocess.run(command, env=environment, cwd=cwd, input=given, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = "\n".join((done.stderr or done.stdout).splitlines()[-15:])
+        raise PreconditionError(f"{command[0]} {command[1]} failed with exit status {done.returncode}:\n{said}")
+    return done.stdout
