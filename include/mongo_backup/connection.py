@@ -45,6 +45,8 @@ def translate(error: PyMongoError, *, doing: str, host: str) -> MongoBackupError
     if isinstance(error, OperationFailure):
         if error.code == _WRONG_CREDENTIALS:
             return ConfigurationError(f"{host} refused the user name or password: check the AppBinding's credentials")
+        if error.code == _NOT_AUTHORIZED and "requires authentication" in str(error):
+            return ConfigurationError(f"{host} wants a login: give the AppBinding `credentials`")
         if error.code == _NOT_AUTHORIZED:
             return ConfigurationError(f"{text}; grant the privilege to the backup user (docs/reference/privileges.md)")
         return TransientError(text) if error.code in _RETRY_CODES else PermanentError(text)

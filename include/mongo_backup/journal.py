@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import pymongo
 from pydantic import Field
 from pymongo import WriteConcern
 from pymongo.collection import Collection
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 600.0
 """How long an entry counts as alive without a renewal: longer than a pod waits for a place between two steps."""
-_WRITE = WriteConcern(w="majority", wtimeout=30_000)
+_WRITE = WriteConcern(w="majority")
+_ANSWER_SECONDS = 30.0
 
 _RENEW = {
     "$set": {
@@ -132,7 +134,7 @@ class Journal:
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
         where = f"the journal of {self._address.replica_set}" if self._address else "the journal"
-        with mongo_errors(doing, where):
+        with mongo_errors(doing, where), pymongo.timeout(_ANSWER_SECONDS):
             yield
 
     def entries(self, owner: str | None = None) -> tuple[JournalEntry, ...]:

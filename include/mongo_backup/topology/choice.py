@@ -87,6 +87,7 @@ def _unfit(member: Member, preference: MemberPreference) -> str | None:
         (member.arbiter, "it is an arbiter and has no data"),
         (member.host in preference.exclude, "it is excluded by the AppBinding"),
         (not member.healthy, f"it does not answer its set ({member.state})"),
+        (not member.reachable, "it does not answer from here"),
         (member.state == "PRIMARY", "it is the primary"),
         (member.state != "SECONDARY", f"it is {member.state}, no secondary"),
         (member.delay_seconds > 0, f"it is delayed by {member.delay_seconds} s"),
@@ -141,7 +142,7 @@ def _primary(
 ) -> ChosenMember:
     others = "; ".join(f"{host}: {why}" for host, why in refused.items())
     primary = component.primary
-    if primary is None or not primary.healthy or primary.host in preference.exclude:
+    if primary is None or not (primary.healthy and primary.reachable) or primary.host in preference.exclude:
         raise PreconditionError(f"{component.name} has no member to read from ({others})")
     if lock and not unlocked_allowed:
         raise PreconditionError(

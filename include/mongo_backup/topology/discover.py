@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -142,20 +142,33 @@ def _routers(connector: Connector, hosts: Iterable[str]) -> tuple[str, ...]:
 def _topology(
     connector: Connector, kind: TopologyKind, components: list[Component], *, mongos: tuple[str, ...] = ()
 ) -> Topology:
-    hosts = [
-        member.host for component in components for member in component.members if member.healthy and not member.arbiter
-    ]
+    hosts = [member.host for component in components for member in component.members if _is_asked(member)]
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(hosts)))) as pool:
-        versions = [version for version in pool.map(lambda host: _version(connector, host), hosts) if version]
+        found = dict(zip(hosts, pool.map(lambda host: _version(connector, host), hosts), strict=True))
+    versions = [version for version in found.values() if version]
     if not versions:
         raise TransientError("no member of the deployment answers from here: " + ", ".join(hosts))
+    reached = [_with_reach(component, found) for component in components]
     return Topology(
         kind=kind,
-        components=tuple(components),
+        components=tuple(reached),
         server_version=min(versions, key=version_number),
-        fcv=_fcv(connector, components[0]),
+        fcv=_fcv(connector, reached[0]),
         mongos=mongos,
     )
+
+
+def _is_asked(member: Member) -> bool:
+    """An arbiter holds no users, so nobody can log in there."""
+    return member.healthy and not member.arbiter
+
+
+def _with_reach(component: Component, versions: Mapping[str, str | None]) -> Component:
+    members = tuple(
+        member.model_copy(update={"reachable": versions.get(member.host) is not None or member.arbiter})
+        for member in component.members
+    )
+    return component.model_copy(update={"members": members})
 
 
 def version_number(version: str) -> tuple[int, ...]:
@@ -176,7 +189,8 @@ def _version(connector: Connector, host: str) -> str | None:
 
 
 def _fcv(connector: Connector, component: Component) -> str | None:
-    host = next((m.host for m in (component.primary, *component.members) if m is not None and m.healthy), None)
+    asked = [member for member in (component.primary, *component.members) if member is not None]
+    host = next((member.host for member in asked if _is_asked(member) and member.reachable), None)
     if host is None:
         return None
     with mongo_errors("reading the featureCompatibilityVersion", host):

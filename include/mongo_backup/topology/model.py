@@ -27,6 +27,9 @@ class Member(Model):
     state: str
     """MongoDB's `stateStr`: PRIMARY, SECONDARY, ARBITER, RECOVERING, DOWN, ...; STANDALONE without a set."""
     healthy: bool = True
+    """Its set hears from it."""
+    reachable: bool = True
+    """It answers from here. An arbiter is not asked."""
     priority: float = 1
     votes: int = 1
     hidden: bool = False

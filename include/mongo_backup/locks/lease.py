@@ -1,0 +1,186 @@
+"""While a member is read: keep its lease alive, watch its time limits, and let it go at its last byte."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import pymongo
+
+from mongo_backup.agent.contract import Held
+from mongo_backup.connection import Connector
+from mongo_backup.errors import ConflictError, MongoBackupError
+from mongo_backup.journal import Journal, JournalEntry, JournalKind
+from mongo_backup.locks.fsync import answers, is_locked, process_id
+from mongo_backup.locks.release import undo
+from mongo_backup.locks.safety import oplog_window
+from mongo_backup.model import Model
+from mongo_backup.topology.model import ReadMode
+
+logger = logging.getLogger(__name__)
+
+_RENEWALS_PER_LEASE = 6
+_LONGEST_PAUSE_SECONDS = 30.0
+_OPLOG_SHARE = 0.8
+"""A member locked for this share of the oplog's window must be let go, or it cannot catch up any more."""
+_KINDS = {ReadMode.LOCK.value: JournalKind.FSYNC_LOCK, ReadMode.WINDOW.value: JournalKind.HISTORY_WINDOW}
+
+
+class Released(Model):
+    """One member was let go."""
+
+    seconds: float
+    """Since it was locked, or its window raised."""
+    intact: bool
+    """It was held by us until now. False: what was read without a cluster time may not be one point."""
+    words: str
+    """What was done."""
+
+
+def own_entry(connector: Connector, *, owner: str, held: Held) -> JournalEntry:
+    """Return the journal's entry for a member that this run holds; call it before reading the member.
+
+    :raises ConflictError: this run does not hold it (any more).
+    """
+    kind = _KINDS[held.mode]
+    for entry in Journal(connector).entries(owner):
+        if entry.kind is kind and entry.component == held.component and entry.host == held.host:
+            if (problem := _lost(connector, entry)) is None:
+                return entry
+            raise ConflictError(f"{held.component}: {held.host} is not held by this run any more: {problem}")
+    raise ConflictError(
+        f"{held.component}: {held.host} is not held by this run (its journal has no entry): it was released meanwhile,"
+        " or its lease has ended. Begin the backup again from its lock"
+    )
+
+
+def _lost(connector: Connector, entry: JournalEntry) -> str | None:
+    if process_id(connector, entry.host) != entry.process:
+        return "the server was restarted"
+    if entry.kind is JournalKind.FSYNC_LOCK and not is_locked(connector, entry.host):
+        return "it is not locked"
+    return None
+
+
+def release_member(connector: Connector, *, entry: JournalEntry, held: Held) -> Released:
+    """Let one member go and remove its entry. Doing it again does no harm.
+
+    The lock is taken off even where the journal cannot be reached: that it is ours was seen at the start.
+
+    :param entry: what `own_entry` returned.
+    :raises TransientError: the member does not answer, or the entry could not be removed (the lock is off then).
+    """
+    lost = _lost(connector, entry)
+    words = undo(connector, entry)
+    seconds = time.time() - held.at
+    logger.info("%s (held for %.1f s)%s", words, seconds, f"; it was lost before: {lost}" if lost else "")
+    Journal(connector).remove(entry)
+    return Released(seconds=round(seconds, 3), intact=lost is None, words=words)
+
+
+class LeaseKeeper:
+    """Renews the run's leases in a thread, and says when the member must be let go.
+
+    :param owner: the run.
+    :param held: the member that is read.
+    :param longest_seconds: `max_lock_time`: after this, counted from the lock, the member must be let go.
+    :param on_demand: called once, in the thread, with the reason why the member must be let go; `demand` keeps it.
+    :param pause_seconds: between two looks; None: a sixth of the lease, 30 s at most.
+    :raises ConflictError: on entering: this run does not hold the member.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        owner: str,
+        held: Held,
+        longest_seconds: float,
+        on_demand: Callable[[str], None],
+        pause_seconds: float | None = None,
+    ) -> None:
+        self._connector = connector
+        self._owner = owner
+        self._held = held
+        self._longest_seconds = longest_seconds
+        self._on_demand = on_demand
+        self._pause_seconds = pause_seconds
+        self._entry: JournalEntry | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"lease {held.component}", daemon=True)
+        self._release_lock = threading.Lock()
+        self._released: Released | None = None
+        self.demand: str | None = None
+
+    def __enter__(self) -> LeaseKeeper:
+        self._entry = own_entry(self._connector, owner=self._owner, held=self._held)
+        self._renew()
+        if self._pause_seconds is None:
+            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, self._entry.lease_seconds / _RENEWALS_PER_LEASE)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def release(self) -> Released:
+        """Let the member go: its last byte is read. A second call gives the first answer. The leases are renewed on.
+
+        :raises TransientError: see `release_member`.
+        """
+        if self._entry is None:
+            raise ConflictError(f"{self._held.host} was never held: the lease has not begun")
+        with self._release_lock:
+            if self._released is None:
+                self._released = release_member(self._connector, entry=self._entry, held=self._held)
+            return self._released
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause_seconds):
+            for act, what in (
+                (self._renew, "the lease was not renewed"),
+                (self._watch, "the member was not looked at"),
+            ):
+                try:
+                    act()
+                except MongoBackupError as error:
+                    logger.warning("%s: %s this time: %s", self._held.component, what, error)
+
+    def _renew(self) -> None:
+        Journal(self._connector).renew(self._owner)
+
+    def _watch(self) -> None:
+        if self._released is not None or self.demand is not None or self._entry is None:
+            return
+        reason = self._time_problem() or _lost(self._connector, self._entry) or self._oplog_problem()
+        if reason is None:
+            return
+        self.demand = f"{self._held.component}: {self._held.host} must be let go: {reason}"
+        logger.error("%s", self.demand)
+        self._on_demand(self.demand)
+
+    def _time_problem(self) -> str | None:
+        if self._held.mode == ReadMode.LOCK.value and time.time() - self._held.at > self._longest_seconds:
+            return f"max_lock_time of {self._longest_seconds:.0f} s is over"
+        return None
+
+    def _oplog_problem(self) -> str | None:
+        """A locked member applies nothing; the others' oplogs must still hold what it misses."""
+        if self._held.mode != ReadMode.LOCK.value:
+            return None
+        with answers("asking for its primary", self._held.host):
+            primary = self._connector.member(self._held.host).admin.command("hello").get("primary")
+        if primary is None:
+            return None
+        with pymongo.timeout(_LONGEST_PAUSE_SECONDS):
+            window = oplog_window(self._connector, str(primary))
+        locked = time.time() - self._held.at
+        if window is None or locked < _OPLOG_SHARE * window:
+            return None
+        return f"locked for {locked:.0f} s, and the oplog of {primary} reaches back {window:.0f} s only"

@@ -1,0 +1,86 @@
+"""Undo what the journal says: used by the unlock steps, `finish`, the watchdog and `mongo-backup release`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+
+from mongo_backup.balancer import Balancer, undo_balancer
+from mongo_backup.connection import Connector
+from mongo_backup.errors import MongoBackupError, TransientError
+from mongo_backup.journal import Journal, JournalEntry, JournalKind
+from mongo_backup.locks.fsync import undo_lock
+from mongo_backup.locks.window import undo_window
+
+logger = logging.getLogger(__name__)
+
+_ORDER = ({JournalKind.FSYNC_LOCK, JournalKind.HISTORY_WINDOW}, {JournalKind.BALANCER})
+"""A locked member hurts most; the balancer comes last, because it makes work for the members."""
+
+
+def undo(connector: Connector, entry: JournalEntry) -> str:
+    """Undo one act; doing it again does no harm. In words what was done.
+
+    :raises MongoBackupError: it could not be done; the entry must stay.
+    """
+    if entry.kind is JournalKind.BALANCER:
+        return undo_balancer(Balancer(connector), entry)
+    where = f"{entry.component}: "
+    if entry.kind is JournalKind.FSYNC_LOCK:
+        return where + undo_lock(connector, entry.host, process=entry.process)
+    return where + undo_window(
+        connector, entry.host, former=int(entry.former or 0), value=entry.value, process=entry.process
+    )
+
+
+def release(
+    connector: Connector,
+    *,
+    owner: str | None = None,
+    expired_only: bool = False,
+    kinds: Collection[JournalKind] | None = None,
+    components: Collection[str] | None = None,
+) -> tuple[str, ...]:
+    """Undo what the journal holds of an owner (None: of all), and remove the entries.
+
+    Every entry is tried, whatever happens to the others.
+
+    :param expired_only: only entries whose lease has ended.
+    :param kinds: only these; None: all.
+    :param components: only these; None: all.
+    :returns: in words what was undone.
+    :raises TransientError: something could not be undone; it stays in the journal, and another try may do it.
+    """
+    journal = Journal(connector)
+    entries = [
+        entry
+        for entry in journal.entries(owner)
+        if (kinds is None or entry.kind in kinds)
+        and (components is None or entry.component in components)
+        and not (expired_only and entry.alive)
+    ]
+    outcomes: list[tuple[JournalEntry, str | MongoBackupError]] = []
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        for kinds_now in _ORDER:
+            batch = [entry for entry in entries if entry.kind in kinds_now]
+            outcomes += zip(batch, pool.map(lambda entry: _try(connector, journal, entry), batch), strict=True)
+    done = tuple(words for _, words in outcomes if isinstance(words, str))
+    failed = [f"{entry}: {error}" for entry, error in outcomes if isinstance(error, MongoBackupError)]
+    if failed:
+        told = f"; undone: {'; '.join(done)}" if done else ""
+        raise TransientError(
+            f"{len(failed)} of {len(entries)} could not be undone and stay in the journal: {'; '.join(failed)}{told}"
+        )
+    return done
+
+
+def _try(connector: Connector, journal: Journal, entry: JournalEntry) -> str | MongoBackupError:
+    try:
+        words = undo(connector, entry)
+        journal.remove(entry)
+    except MongoBackupError as error:
+        logger.error("Could not undo %s: %s", entry, error)
+        return error
+    logger.info("Undone: %s", words)
+    return words
