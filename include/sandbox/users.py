@@ -24,7 +24,6 @@ BACKUP_ROLE_PRIVILEGES: list[dict[str, Any]] = [
             "setParameter",
             "getParameter",
             "replSetGetConfig",
-            "replSetGetConfig",  # priorities, votes, delays
             "replSetGetStatus",
             "inprog",
             "listDatabases",
