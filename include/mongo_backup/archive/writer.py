@@ -8,9 +8,9 @@ from fastcrc.crc64 import xz
 
 from mongo_backup.archive.format import MAGIC, TERMINATOR, ArchiveHeader, BlockHeader, PreludeEntry
 
-Write = Callable[[bytes | memoryview], None]
+Write = Callable[[bytes | memoryview], object]
 
-FLUSH_BYTES = 256 * 1024
+FLUSH_BYTES = 128 * 1024
 """Small pieces are gathered up to this many bytes before they are handed on."""
 
 

@@ -1,0 +1,52 @@
+"""What most steps open first: the deployment and the repository of their request."""
+
+from __future__ import annotations
+
+from mongo_backup.agent.contract import BackupRequest
+from mongo_backup.connection import Connector
+from mongo_backup.credentials import Credentials
+from mongo_backup.errors import ConfigurationError
+from mongo_backup.objects.addon import Engine
+from mongo_backup.objects.configuration import Session
+from mongo_backup.repository.restic import Repository
+
+
+def connect(request: BackupRequest, credentials: Credentials) -> Connector:
+    """Open the deployment that is backed up; use as a context manager."""
+    return Connector(binding=request.objects.target, credentials=credentials)
+
+
+def open_repository(request: BackupRequest, credentials: Credentials) -> Repository:
+    """Open the configuration's repository; use as a context manager."""
+    return Repository.of(
+        configuration=request.objects.configuration, storage=request.objects.storage, credentials=credentials
+    )
+
+
+def session_of(request: BackupRequest) -> Session:
+    """The session that the request is for.
+
+    :raises ConfigurationError: the configuration has none of that name.
+    """
+    found = {each.name: each for each in request.objects.configuration.spec.sessions}
+    if request.session not in found:
+        raise ConfigurationError(
+            f"configuration {request.objects.configuration.name} has no session {request.session}: "
+            f"it has {', '.join(found)}"
+        )
+    return found[request.session]
+
+
+def engine_of(request: BackupRequest) -> Engine:
+    """The engine that dumps: the session's wish, else the addon's."""
+    return session_of(request).engine or request.objects.addon.spec.function("backup").engine
+
+
+def set_id_of(request: BackupRequest) -> str:
+    """The set's id.
+
+    :raises ConfigurationError: `prepare` has not given one yet.
+    """
+    if request.set_id is None:
+        raise ConfigurationError("the request has no set_id: it comes from the step prepare")
+    return request.set_id

@@ -1,0 +1,62 @@
+"""Holding the chosen members at one cluster time, and letting them go."""
+
+from __future__ import annotations
+
+from mongo_backup.agent.contract import BackupRequest, LockResult, ReleaseResult
+from mongo_backup.agent.session import connect, session_of
+from mongo_backup.credentials import Credentials
+from mongo_backup.journal import Journal
+from mongo_backup.locks import hold
+from mongo_backup.locks.hold import MEMBER_KINDS
+from mongo_backup.locks.release import release
+from mongo_backup.topology.discover import CONFIG, discover
+
+
+def lock_config_server(request: BackupRequest, credentials: Credentials) -> LockResult:
+    """Lock the chosen config server member, journaled before; see `mongo_backup.locks.hold`."""
+    with connect(request, credentials) as connector:
+        return hold.lock_config_server(
+            connector, topology=discover(connector), members=request.members, settings=_settings(request)
+        )
+
+
+def lock_secondaries(request: BackupRequest, credentials: Credentials) -> LockResult:
+    """Hold all chosen members, the config server's too, at one cluster time."""
+    with connect(request, credentials) as connector:
+        return hold.lock_members(
+            connector, topology=discover(connector), members=request.members, settings=_settings(request)
+        )
+
+
+def unlock_secondaries(request: BackupRequest, credentials: Credentials) -> ReleaseResult:
+    """Let go of every member but the config server's; those that a dump has freed already are no matter."""
+    return _release(request, credentials, config=False)
+
+
+def unlock_config_server(request: BackupRequest, credentials: Credentials) -> ReleaseResult:
+    """Let go of the config server's member."""
+    return _release(request, credentials, config=True)
+
+
+def _release(request: BackupRequest, credentials: Credentials, *, config: bool) -> ReleaseResult:
+    """Undo by the journal alone: what it says of this run, whatever the request says of members."""
+    with connect(request, credentials) as connector:
+        held = {
+            entry.component for entry in Journal(connector).entries(request.run.owner) if entry.kind in MEMBER_KINDS
+        }
+        components = {name for name in held if (name == CONFIG) == config}
+        released = release(connector, owner=request.run.owner, kinds=MEMBER_KINDS, components=components)
+        return ReleaseResult(released=released)
+
+
+def _settings(request: BackupRequest) -> hold.HoldSettings:
+    session = session_of(request)
+    return hold.HoldSettings(
+        owner=request.run.owner,
+        set_id=request.set_id,
+        max_lock_time=session.max_lock_time,
+        when_unsafe=session.when_unsafe,
+        max_lag_seconds=request.objects.target.spec.members.max_lag_seconds,
+        include=session.include,
+        exclude=session.exclude,
+    )

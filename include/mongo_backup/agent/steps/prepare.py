@@ -1,0 +1,72 @@
+"""Everything that can be checked is checked here, before anything is touched."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+from datetime import UTC, datetime
+
+from mongo_backup.agent.contract import BackupRequest, PrepareResult
+from mongo_backup.agent.session import connect, engine_of, open_repository, session_of
+from mongo_backup.credentials import Credentials
+from mongo_backup.engines.choice import check_engine
+from mongo_backup.locks.release import release
+from mongo_backup.topology.check import check
+from mongo_backup.topology.discover import discover
+from mongo_backup.topology.model import Topology
+from mongo_backup.topology.preflight import preflight
+
+logger = logging.getLogger(__name__)
+
+
+def new_set_id(owner: str, now: datetime) -> str:
+    """A name for a set: when it began, and eight digits that no other has. It sorts by time."""
+    digest = hashlib.sha256(f"{owner} {secrets.token_hex(8)}".encode()).hexdigest()[:8]
+    return f"{now:%Y%m%dT%H%M%SZ}-{digest}"
+
+
+def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
+    """Check objects, credentials, privileges, topology, versions, locks of others and the repository.
+
+    What an earlier run left behind, its lease long over, is undone first.
+
+    :raises ConfigurationError: something declared is wrong.
+    :raises PreconditionError: the target or the store is not in a state for a backup; nothing was touched.
+    """
+    started = datetime.now(UTC)
+    session = session_of(request)
+    check_engine(engine_of(request))
+    with connect(request, credentials) as connector:
+        topology = discover(connector)
+        check(request.objects.target, topology)
+        _describe(topology)
+        for words in release(connector, expired_only=True):
+            logger.warning("Left behind by an earlier run and undone now: %s", words)
+        found = preflight(
+            connector,
+            topology,
+            owner=request.run.owner,
+            consistency=session.consistency,
+            max_lock_time=session.max_lock_time,
+        )
+    with open_repository(request, credentials) as repository:
+        opened = repository.ensure()
+        logger.info("Repository %s answers and takes the password (restic %s)", repository.location, repository.version)
+    set_id = new_set_id(request.run.owner, started)
+    logger.info("This backup is the set %s", set_id)
+    return PrepareResult(
+        set_id=set_id,
+        started=started.isoformat(timespec="milliseconds"),
+        topology=topology.kind,
+        components=tuple(component.name for component in topology.components),
+        server_version=topology.server_version,
+        fcv=topology.fcv,
+        cluster_time_supported=found.cluster_time_supported,
+        repository_created=opened.created,
+    )
+
+
+def _describe(topology: Topology) -> None:
+    names = ", ".join(f"{each.name} ({len(each.members)} members)" for each in topology.components)
+    logger.info("Found %s with MongoDB %s, FCV %s: %s", topology.kind, topology.server_version, topology.fcv, names)

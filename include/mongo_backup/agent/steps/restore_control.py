@@ -1,0 +1,62 @@
+"""Around the writing: the balancer, metrics, and the last look."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from mongo_backup.agent.contract import BalancerResult, FinishResult, ReleaseResult
+from mongo_backup.agent.restore_contract import RestoreRequest
+from mongo_backup.balancer import stop_balancer
+from mongo_backup.connection import Connector
+from mongo_backup.credentials import Credentials
+from mongo_backup.errors import PermanentError
+from mongo_backup.journal import Journal, JournalKind
+from mongo_backup.locks.release import release
+
+log = logging.getLogger(__name__)
+
+
+def _connect(request: RestoreRequest, credentials: Credentials) -> Connector:
+    return Connector(binding=request.binding, credentials=credentials, restore=True)
+
+
+def _stop_timeout(request: RestoreRequest) -> timedelta:
+    return max(session.balancer.stop_timeout for session in request.objects.configuration.spec.sessions)
+
+
+def disable_balancer(request: RestoreRequest, credentials: Credentials) -> BalancerResult:
+    """Switch the target's balancer off and wait for a running round; its former mode is in the journal before.
+
+    :raises PreconditionError: the round did not end in time; the balancer is as it was.
+    """
+    with _connect(request, credentials) as connector:
+        return stop_balancer(
+            connector,
+            Journal(connector),
+            owner=request.run.owner,
+            stop_timeout=_stop_timeout(request),
+            set_id=request.plan.set_id if request.plan else None,
+        )
+
+
+def enable_balancer(request: RestoreRequest, credentials: Credentials) -> ReleaseResult:
+    """Put the balancer back to the mode that the journal says. Does nothing where the journal says nothing."""
+    with _connect(request, credentials) as connector:
+        return ReleaseResult(released=release(connector, owner=request.run.owner, kinds=(JournalKind.BALANCER,)))
+
+
+def finish(request: RestoreRequest, credentials: Credentials) -> FinishResult:
+    """Undo what the journal still holds for this run, then read the journal again: it must be empty of it.
+
+    :raises MongoBackupError: something could not be undone; the message names it.
+    """
+    with _connect(request, credentials) as connector:
+        swept = release(connector, owner=request.run.owner)
+        for words in swept:
+            log.warning("Swept up: %s", words)
+        left = Journal(connector).entries(request.run.owner)
+    if left:
+        raise PermanentError("still held by this run: " + "; ".join(map(str, left)))
+    log.info("Nothing of this run is left on the target")
+    return FinishResult(swept=swept)
