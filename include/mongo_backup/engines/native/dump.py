@@ -133,11 +133,11 @@ def _with_documents(
     digest = DocumentDigest()
     writer.begin(reading.entry.db, reading.entry.collection)
     for batch in batches:
-        documents = batch.documents()
-        joined = b"".join(documents)
-        digest.add(documents)
-        writer.documents(joined)
-        progress.add(documents=len(documents), bytes=len(joined))
+        for documents in batch.groups():
+            joined = b"".join(documents)
+            digest.add(documents, size=len(joined))
+            writer.documents(joined)
+            progress.add(documents=len(documents), bytes=len(joined))
     writer.end()
     return namespace_record(
         reading.entry,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from mongo_backup.archive.format import INT32
 from mongo_backup.errors import PermanentError
@@ -17,8 +18,8 @@ _INT64 = struct.Struct("<q")
 _STRING, _DOCUMENT, _ARRAY, _BINARY, _INT64_TYPE = 2, 3, 4, 5, 18
 _FIXED_SIZES = {1: 8, 6: 0, 7: 12, 8: 1, 9: 8, 10: 0, 16: 4, 17: 8, 18: 8, 19: 16, 127: 0, 255: 0}
 _BATCHES = (b"firstBatch", b"nextBatch")
-_KEY_LENGTHS = tuple((2 + digits, 9 * 10 ** (digits - 1) + (digits == 1)) for digits in range(1, 9))
-"""Bytes before a document, and how many documents have so many before them."""
+_GROUP_DOCUMENTS = 900
+"""Documents taken at a time: few enough that they are still in the processor's cache when they are digested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +36,24 @@ class Batch:
         """Bytes of the documents, with what stands between them."""
         return self.stop - self.start
 
-    def documents(self) -> list[bytes]:
-        """The raw documents."""
+    def groups(self) -> Iterator[list[bytes]]:
+        """Yield the raw documents, some hundred at a time."""
         reply, position, stop = self.reply, self.start, self.stop
         unpack = INT32.unpack_from
-        documents: list[bytes] = []
-        append = documents.append
-        for key_length, count in _KEY_LENGTHS:
-            for _ in range(count):
+        for key_length, number in _key_lengths():
+            documents: list[bytes] = []
+            append = documents.append
+            for _ in range(number):
                 if position >= stop:
-                    return documents
+                    break
                 position += key_length
                 end = position + unpack(reply, position)[0]
                 append(reply[position:end])
                 position = end
-        raise PermanentError("the server's reply holds more documents than a reply can")
+            if documents:
+                yield documents
+            if position >= stop:
+                return
 
 
 def read_batch(reply: bytes) -> Batch:
@@ -61,6 +65,14 @@ def read_batch(reply: bytes) -> Batch:
         if kind == _DOCUMENT and name == b"cursor":
             return _cursor(reply, position)
     raise PermanentError("the server's reply holds no cursor")
+
+
+def _key_lengths() -> Iterator[tuple[int, int]]:
+    """Yield how many bytes stand before a document, and for how many documents that holds."""
+    for digits in count(1):
+        numbers = 9 * 10 ** (digits - 1) + (digits == 1)
+        for _ in range(max(1, numbers // _GROUP_DOCUMENTS)):
+            yield 2 + digits, min(numbers, _GROUP_DOCUMENTS)
 
 
 def _cursor(reply: bytes, position: int) -> Batch:
