@@ -89,7 +89,7 @@ def check_privileges(client: Client, host: str, *, username: str | None, sharded
 
 
 def space_warnings(client: Client, host: str, *, size: int) -> Iterator[str]:
-    """Yield a warning if the file system of the server has less room than the documents' bytes (compression unknown)."""
+    """Yield a warning if the server's file system has less room than the documents' bytes (compression unknown)."""
     with mongo_errors("asking for free space (dbStats)", host):
         stats = client.admin.command({"dbStats": 1})
     if "fsTotalSize" not in stats:

@@ -54,7 +54,11 @@ class CollectionCreator:
         :raises PreconditionError: something exists that nobody allowed to touch.
         """
         existing = self.existing(specs)
-        there = [spec for spec in specs if (spec.db, spec.collection) in existing]
+        there = [
+            spec
+            for spec in specs
+            if (spec.db, spec.data_collection if spec.buckets_only else spec.collection) in existing
+        ]
         if merge:
             return [spec for spec in specs if spec not in there]
         if there and not own_leftovers:
@@ -66,7 +70,8 @@ class CollectionCreator:
         for spec in there:
             log.info("%s: dropping %s, left by an earlier try", self._host, spec.namespace)
             with mongo_errors(f"dropping {spec.namespace}", self._host):
-                self._client[spec.db].command({"drop": spec.collection, "writeConcern": MAJORITY})
+                name = spec.data_collection if spec.buckets_only else spec.collection
+                self._client[spec.db].command({"drop": name, "writeConcern": MAJORITY})
         return specs
 
     def create(self, spec: CollectionSpec) -> None:
@@ -84,13 +89,7 @@ class CollectionCreator:
         self._shard_key_index(spec)
 
     def _plainly(self, spec: CollectionSpec) -> None:
-        options = spec.options
-        if spec.is_buckets:  # without the name that users know
-            collection = spec.collection.removeprefix(BUCKETS_PREFIX)
-            options = {"timeseries": options["timeseries"]}
-        else:
-            collection = spec.collection
-        command = {"create": collection, **options}
+        command = {"create": spec.collection, **spec.options}
         if (index := spec.id_index) is not None and spec.type == "collection":
             command["idIndex"] = _without_namespace(index)
         self._run(spec, lambda: self._client[spec.db].command({**command, "writeConcern": MAJORITY}))
@@ -106,7 +105,8 @@ class CollectionCreator:
             [found] = database.list_collections(filter={"name": name})
             database.command({"drop": spec.collection, "writeConcern": MAJORITY})
         self._with_uuid(spec, found["options"], name)
-        self._plainly(spec)
+        if not spec.buckets_only:
+            self._plainly(spec)
 
     def _with_uuid(self, spec: CollectionSpec, options: dict[str, Any], collection: str) -> None:
         body: dict[str, Any] = {"create": collection, **options}
@@ -129,13 +129,17 @@ class CollectionCreator:
             raise translate(error, doing=f"creating {spec.namespace}", host=self._host) from error
 
     def _shard_key_index(self, spec: CollectionSpec) -> None:
-        key = self._shard_keys.get(spec.namespace)
+        key = self._shard_keys.get(f"{spec.db}.{spec.data_collection}")
         if key is None:
             return
         index = shard_key_index(spec.indexes, key)
         if index is None:
             return  # the key is `_id`, or the clustered one
-        command = {"createIndexes": spec.collection, "indexes": [_without_namespace(index)], "writeConcern": MAJORITY}
+        command = {
+            "createIndexes": spec.data_collection,
+            "indexes": [_without_namespace(index)],
+            "writeConcern": MAJORITY,
+        }
         self._run(spec, lambda: self._client[spec.db].command(command))
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mongo_backup.archive.reader import Block, Event, NamespaceEnd, Prelude, Source, read_archive
 from mongo_backup.connection import Client
+from mongo_backup.engines.progress import Progress
 from mongo_backup.errors import ArchiveError
 from mongo_backup.manifest.model import NamespaceRecord
 from mongo_backup.namespaces import ACCOUNTS, BUCKETS_PREFIX
 from mongo_backup.restore.collections import CollectionCreator
 from mongo_backup.restore.documents import DocumentWriter
-from mongo_backup.restore.progress import Progress
 from mongo_backup.restore.rules import RestoreRules
 from mongo_backup.restore.specs import CollectionSpec, specs_of
-
-log = logging.getLogger(__name__)
 
 RawDocument = bytes
 
@@ -75,21 +73,24 @@ def restore_archive(source: Source, target: ComponentTarget) -> Restored:
         if spec.type != "view":
             creator.create(spec)
     restored = Restored(collections=len(missing))
-    progress = Progress(f"{target.name}: restored", expected_documents=_expected(target))
-    with DocumentWriter(
-        client=target.client,
-        host=target.host,
-        progress=progress,
-        threads=target.threads,
-        tolerate_same=target.merge,
-    ) as writer:
-        _stream(events, target, writer, restored, capped={spec.namespace for spec in specs if spec.capped})
+    began = time.monotonic()
+    with (
+        Progress(component=target.name, collections=len(specs)) as progress,
+        DocumentWriter(
+            client=target.client,
+            host=target.host,
+            progress=progress,
+            threads=target.threads,
+            tolerate_same=target.merge,
+        ) as writer,
+    ):
+        for event in _stream(events, target, writer, restored, capped={s.namespace for s in specs if s.capped}):
+            progress.collections += int(target.rules.accepts(event.db, event.collection))
         writer.finish()
     for spec in missing:
         if spec.type == "view":
             creator.create(spec)
-    restored.documents, restored.bytes, restored.seconds = progress.documents, progress.bytes, progress.seconds
-    log.info("%s: %d collections, %s in all", target.name, restored.collections, progress.words())
+    restored.documents, restored.bytes, restored.seconds = progress.documents, progress.bytes, time.monotonic() - began
     return restored
 
 
@@ -107,18 +108,14 @@ def _prelude(events: Iterator[Event]) -> Prelude:
     return first
 
 
-def _expected(target: ComponentTarget) -> int:
-    return sum(record.documents for record in target.records if target.rules.accepts(record.db, record.collection))
-
-
 def _stream(
     events: Iterator[Event], target: ComponentTarget, writer: DocumentWriter, restored: Restored, *, capped: set[str]
-) -> None:
+) -> Iterator[NamespaceEnd]:
+    """Hand documents to the writer; yield each namespace when it has been read to its end."""
     accounts = {"system.users": restored.users, "system.roles": restored.roles}
     for event in events:
         if isinstance(event, NamespaceEnd):
-            if event.documents:
-                log.debug("%s: %s.%s is read, %d documents", target.name, event.db, event.collection, event.documents)
+            yield event
         elif isinstance(event, Block):
             if (event.db, event.collection) in ACCOUNTS:
                 accounts[event.collection].extend(event.documents)

@@ -14,8 +14,8 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from mongo_backup.connection import Client, translate
+from mongo_backup.engines.progress import Progress
 from mongo_backup.errors import MongoBackupError, PermanentError
-from mongo_backup.restore.progress import Progress
 from mongo_backup.restore.timestamps import replacement, with_empty_timestamps
 
 log = logging.getLogger(__name__)
@@ -68,11 +68,11 @@ class DocumentWriter:
         self._client = client
         self._host = host
         self._progress = progress
+        self._counting = threading.Lock()
         self._tolerate_same = tolerate_same
         self._budget = ByteBudget(BUDGET_BYTES)
         self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._failure: MongoBackupError | None = None
-        self._open: dict[tuple[str, str], tuple[list[bytes], int]] = {}
         self._workers = [threading.Thread(target=self._work, name=f"insert-{n}", daemon=True) for n in range(threads)]
 
     def __enter__(self) -> DocumentWriter:
@@ -154,7 +154,8 @@ class DocumentWriter:
             raise translate(error, doing=f"inserting into {db}.{collection}", host=self._host) from error
         if again := with_empty_timestamps(batch):
             self._write_again(target, again)
-        self._progress.add(documents=len(batch), size=sum(map(len, batch)), where=f"{db}.{collection}")
+        with self._counting:
+            self._progress.add(documents=len(batch), bytes=sum(map(len, batch)))
 
     def _write_again(self, target: Collection[dict[str, Any]], documents: list[bytes]) -> None:
         """Give documents with an empty timestamp their own bytes back: see `mongo_backup.restore.timestamps`."""

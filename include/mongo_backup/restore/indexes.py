@@ -12,9 +12,8 @@ from typing import Any
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure, PyMongoError
 
-from mongo_backup.connection import Client, translate
+from mongo_backup.connection import Client, mongo_errors, translate
 from mongo_backup.errors import MongoBackupError, PermanentError
-from mongo_backup.namespaces import BUCKETS_PREFIX
 from mongo_backup.restore.specs import CollectionSpec
 
 log = logging.getLogger(__name__)
@@ -33,21 +32,44 @@ class Built:
     warnings: list[str] = field(default_factory=list)
 
 
-def build_indexes(*, client: Client, host: str, specs: Iterable[CollectionSpec]) -> Built:
-    """Build all indexes of the collections; those that exist with the same specification are left as they are.
+def build_indexes(*, client: Client, host: str, specs: Iterable[CollectionSpec], expiring: bool = False) -> Built:
+    """Build the indexes of the collections; those that exist with the same specification are left as they are.
 
     An option that this server no longer knows is left out, with a warning.
 
+    :param expiring: those that let documents expire (TTL), else all others.
     :raises PermanentError: an index cannot be built, such as a unique one over documents that are not.
     """
     built = Built()
     for spec in specs:
-        wanted = [_cleaned(index) for index in spec.indexes if index["name"] != "_id_" and not index.get("clustered")]
+        wanted = [_cleaned(index) for index in spec.own_indexes(expiring=expiring)]
         if spec.type == "view" or not wanted:
             continue
         began = time.monotonic()
         _create(client, host, spec, wanted, built)
         log.info("%s: %d indexes of %s in %.1f s", host, len(wanted), spec.namespace, time.monotonic() - began)
+    return built
+
+
+def begin_expiry(*, client: Client, host: str, specs: Iterable[CollectionSpec]) -> Built:
+    """Let documents expire from now on: TTL indexes, and the expiry of time series and clustered collections.
+
+    It comes last: a TTL monitor deletes what is due within a minute, and what is gone cannot be compared.
+
+    :raises PermanentError: the server refuses one.
+    """
+    specs = list(specs)
+    built = build_indexes(client=client, host=host, specs=specs, expiring=True)
+    for spec in specs:
+        if spec.expire_after is not None:
+            with mongo_errors(f"setting the expiry of {spec.namespace}", host):
+                client[spec.db].command(
+                    {
+                        "collMod": spec.data_collection if spec.buckets_only else spec.collection,
+                        "expireAfterSeconds": spec.expire_after,
+                        "writeConcern": MAJORITY,
+                    }
+                )
     return built
 
 
@@ -63,7 +85,7 @@ def _where(spec: CollectionSpec, indexes: list[dict[str, Any]]) -> str:
     in a cluster only they exist on every shard.
     """
     on_buckets = any(name.startswith("control.") for index in indexes for name in index["key"])
-    return BUCKETS_PREFIX + spec.collection if spec.type == "timeseries" and on_buckets else spec.collection
+    return spec.data_collection if on_buckets or spec.buckets_only else spec.collection
 
 
 def _create(client: Client, host: str, spec: CollectionSpec, wanted: list[dict[str, Any]], built: Built) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from bson.binary import Binary, UuidRepresentation
 from bson.raw_bson import RawBSONDocument
 
 from mongo_backup.archive.format import PreludeEntry
+from mongo_backup.archive.metadata import parse_metadata
 from mongo_backup.manifest.model import NamespaceRecord
 from mongo_backup.namespaces import BUCKETS_PREFIX
 from mongo_backup.restore.rules import RestoreRules
@@ -18,6 +20,7 @@ from mongo_backup.restore.rules import RestoreRules
 _EMPTY = bson.encode({})
 _DROPPED_OPTIONS = {"autoIndexId", "uuid", "temp", "flags"}
 """Of old servers; newer ones refuse them or own them."""
+_EXPIRY = "expireAfterSeconds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,14 @@ class CollectionSpec:
     raw_options: bytes = _EMPTY
     raw_indexes: tuple[bytes, ...] = ()
     uuid: str | None = None
-    """Hexadecimal."""
+    """Hexadecimal; of a time series: that of its buckets."""
+    buckets_only: bool = False
+    """A time series on a shard that is not the primary one of its database: buckets exist there, its name does not."""
+
+    @property
+    def data_collection(self) -> str:
+        """The collection that holds the documents."""
+        return BUCKETS_PREFIX + self.collection if self.type == "timeseries" else self.collection
 
     @property
     def namespace(self) -> str:
@@ -40,14 +50,30 @@ class CollectionSpec:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options; documents in them stay raw, so that nothing changes on its way."""
+        """The options to create it with; documents in them stay raw, so that nothing changes on its way.
+
+        Not the expiry: documents whose time has come would vanish before they were compared.
+        """
         fields = dict(RawBSONDocument(self.raw_options))
-        return {name: value for name, value in fields.items() if name not in _DROPPED_OPTIONS}
+        return {name: value for name, value in fields.items() if name not in {*_DROPPED_OPTIONS, _EXPIRY}}
+
+    @property
+    def expire_after(self) -> Any:
+        """Seconds after which a time series or clustered collection forgets; None: never."""
+        return RawBSONDocument(self.raw_options).get(_EXPIRY)
 
     @property
     def indexes(self) -> list[RawBSONDocument]:
         """The specifications, raw."""
         return [RawBSONDocument(raw) for raw in self.raw_indexes]
+
+    def own_indexes(self, *, expiring: bool) -> list[RawBSONDocument]:
+        """Those that are built by themselves: of the expiring (TTL) kind, or of the other."""
+        return [
+            index
+            for index in self.indexes
+            if index["name"] != "_id_" and not index.get("clustered") and (_EXPIRY in index) == expiring
+        ]
 
     @property
     def id_index(self) -> RawBSONDocument | None:
@@ -60,11 +86,6 @@ class CollectionSpec:
         return bool(RawBSONDocument(self.raw_options).get("capped"))
 
     @property
-    def is_buckets(self) -> bool:
-        """It holds the documents of a time series."""
-        return self.collection.startswith(BUCKETS_PREFIX)
-
-    @property
     def binary_uuid(self) -> Binary | None:
         """The UUID as BSON."""
         return Binary(bytes.fromhex(self.uuid), UuidRepresentation.STANDARD) if self.uuid else None
@@ -75,10 +96,10 @@ def specs_of(
 ) -> list[CollectionSpec]:
     """Return what an archive announces and the rules accept, under the new names.
 
-    :param records: the manifest's, for what archives of mongodump do not tell: the UUID of a time series' buckets.
+    :param records: the manifest's, for what archives do not tell of the buckets of a time series.
     :raises ArchiveError: an entry's metadata cannot be read.
     """
-    uuids = {(record.db, record.collection): record.uuid for record in records if record.uuid}
+    known = {(record.db, record.collection): record for record in records}
     specs = []
     for entry in entries:
         if not rules.accepts(entry.db, entry.collection):
@@ -86,15 +107,26 @@ def specs_of(
         metadata = entry.metadata()
         kind = entry.type or metadata.type or "collection"
         db, collection = rules.new_name(entry.db, entry.collection)
-        # a time series has no UUID of its own, its buckets have
-        uuid = metadata.uuid or uuids.get((entry.db, entry.data_collection))
+        data = known.get((entry.db, entry.data_collection))  # a time series has no UUID of its own, its buckets have
+        hidden = kind == "timeseries" and data is not None and (entry.db, entry.collection) not in known
         spec = CollectionSpec(
             db=db,
             collection=collection,
             type=kind,
-            raw_options=metadata.options,
-            raw_indexes=metadata.indexes,
-            uuid=None if kind == "view" else uuid,
+            raw_options=_options(data) if hidden and data else metadata.options,
+            raw_indexes=_indexes(data) if hidden and data else metadata.indexes,
+            uuid=None if kind == "view" else metadata.uuid or (data.uuid if data else None),
+            buckets_only=hidden,
         )
         specs.append(spec)
     return specs
+
+
+def _options(buckets: NamespaceRecord) -> bytes:
+    """The options of the time series that these buckets belong to."""
+    kept = {name: buckets.options[name] for name in ("timeseries", _EXPIRY) if name in buckets.options}
+    return parse_metadata(json.dumps({"options": kept}), namespace=buckets.namespace).options
+
+
+def _indexes(buckets: NamespaceRecord) -> tuple[bytes, ...]:
+    return parse_metadata(json.dumps({"indexes": buckets.indexes}), namespace=buckets.namespace).indexes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, InsertOne, ReplaceOne, WriteConcern
@@ -19,7 +19,6 @@ from mongo_backup.connection import Client, mongo_errors
 
 log = logging.getLogger(__name__)
 
-Policy = Literal["skip", "merge", "replace"]
 _MAJORITY = WriteConcern(w="majority", wtimeout=600_000)
 
 
@@ -64,7 +63,7 @@ def restore_accounts(
     *,
     client: Client,
     host: str,
-    policy: Policy,
+    policy: str,
     users: Sequence[bytes],
     roles: Sequence[bytes],
     protected: Protected,
@@ -82,7 +81,7 @@ def restore_accounts(
 
 
 def _write(
-    client: Client, host: str, name: str, documents: Sequence[bytes], policy: Policy, protected: frozenset[str]
+    client: Client, host: str, name: str, documents: Sequence[bytes], policy: str, protected: frozenset[str]
 ) -> int:
     collection = client.admin.get_collection(name, write_concern=_MAJORITY)
     wanted = {raw["_id"]: raw for raw in map(RawBSONDocument, documents)}
@@ -93,7 +92,7 @@ def _write(
 
 
 def _statements(
-    wanted: dict[str, RawBSONDocument], present: set[str], policy: Policy, protected: frozenset[str]
+    wanted: dict[str, RawBSONDocument], present: set[str], policy: str, protected: frozenset[str]
 ) -> Iterable[InsertOne[Any] | ReplaceOne[Any] | DeleteOne]:
     for name, document in wanted.items():
         if name not in present:

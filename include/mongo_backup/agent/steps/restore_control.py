@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from mongo_backup.agent.contract import BalancerResult, FinishResult, ReleaseResult
-from mongo_backup.agent.restore_contract import RestoreRequest
+from mongo_backup.agent.contract import BalancerResult, FinishResult, MetricsResult, ReleaseResult
+from mongo_backup.agent.restore_contract import RestoreRequest, RestoreStep
 from mongo_backup.balancer import stop_balancer
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import PermanentError
 from mongo_backup.journal import Journal, JournalKind
 from mongo_backup.locks.release import release
+from mongo_backup.restore.metrics import RestoreMetrics, push_restore
 
 log = logging.getLogger(__name__)
 
@@ -60,3 +61,23 @@ def finish(request: RestoreRequest, credentials: Credentials) -> FinishResult:
         raise PermanentError("still held by this run: " + "; ".join(map(str, left)))
     log.info("Nothing of this run is left on the target")
     return FinishResult(swept=swept)
+
+
+def push_metrics(request: RestoreRequest, credentials: Credentials) -> MetricsResult:
+    """Push numbers about this restore to the configuration's Pushgateway, if it has one; never fails a good restore."""
+    settings = request.objects.configuration.spec.metrics
+    if settings is None:
+        return MetricsResult(pushed=False, reason="the configuration names no Pushgateway")
+    return push_restore(
+        settings.pushgateway,
+        RestoreMetrics(
+            configuration=request.objects.configuration.name,
+            target=request.binding.name,
+            ended=datetime.now(UTC),
+            success=request.states.get(RestoreStep.VERIFY_RESTORE) == "success",
+            seconds=max((each.seconds for each in request.restored), default=0.0),
+            documents=sum(each.documents for each in request.restored),
+            bytes=sum(each.bytes for each in request.restored),
+            verified_documents=request.verified.documents if request.verified else 0,
+        ),
+    )
