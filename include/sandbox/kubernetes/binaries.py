@@ -112,16 +112,24 @@ def _build(programs: list[str], folder: Path) -> None:
         for number, program in enumerate(programs, start=1):
             began = time.monotonic()
             run(
-                ["nice", "go", "build", "-trimpath", "-ldflags", _linker_flags(), "-o", program, f"{MODULE}/cmd/{program}"],
+                [
+                    "nice",
+                    "go",
+                    "build",
+                    "-trimpath",
+                    "-ldflags",
+                    _linker_flags(),
+                    "-o",
+                    program,
+                    f"{MODULE}/cmd/{program}",
+                ],
                 environment={**os.environ, "CGO_ENABLED": "0"},
                 cwd=build,
             )
             partial = folder / f".{program}.new"
             shutil.move(build / program, partial)
             partial.rename(folder / program)
-            logger.warning(
-                "Built %s (%d of %d) in %.0f s", program, number, len(programs), time.monotonic() - began
-            )
+            logger.warning("Built %s (%d of %d) in %.0f s", program, number, len(programs), time.monotonic() - began)
 
 
 def _linker_flags() -> str:
@@ -140,7 +148,16 @@ def _write_module(folder: Path) -> None:
     text = Path(json.loads(answer)["GoMod"]).read_text()
     names = sorted(set(re.findall(r"^\t(k8s\.io/\S+) => \./staging", text, re.MULTILINE)))
     staged = VERSION.split(".", 1)[1]
-    lines = ["module testcluster", "", "go 1.24.0", "", "godebug default=go1.24", "", f"require {MODULE} v{VERSION}", ""]
+    lines = [
+        "module testcluster",
+        "",
+        "go 1.24.0",
+        "",
+        "godebug default=go1.24",
+        "",
+        f"require {MODULE} v{VERSION}",
+        "",
+    ]
     lines += ["replace (", *(f"\t{name} => {name} v0.{staged}" for name in names), ")", ""]
     (folder / "go.mod").write_text("\n".join(lines))
     imports = "\n".join(f'\t_ "{MODULE}/cmd/{program}"' for program in PROGRAMS)
@@ -149,7 +166,11 @@ def _write_module(folder: Path) -> None:
 
 
 def run(
-    command: list[str], *, environment: Mapping[str, str] | None = None, cwd: Path | None = None, given: str | None = None
+    command: list[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    given: str | None = None,
 ) -> str:
     """Run a program to its end and return its output.
 
