@@ -1,13 +1,14 @@
 """Run a program that must never take the death of its caller for the end of its input. A script, never imported.
 
-``python -I -S guard.py <control> <hold> <grace> <program> <arguments>``
+``python -I -S guard.py <control> <hold> <keep> <grace> <program> <arguments>``
 
 A program that reads a pipe sees the same end of input whether its writer has finished or was killed: restic would
 save half a backup as a whole one. So this process is the program's parent and keeps a copy of the pipe's write end
 (descriptor `hold`, -1 for none) until the caller says `COMMIT` on the pipe `control`. When `control` closes, because
 the caller is dead or wants an end, the program gets SIGINT first (restic then removes its lock), SIGKILL after `grace`
 seconds, and only when it is gone the copy is closed. When this process itself is killed, the kernel kills the program
-(prctl(2), PR_SET_PDEATHSIG).
+(prctl(2), PR_SET_PDEATHSIG). The descriptors `keep` (separated by commas) are the read ends of the program's own
+output: without a reader its last words would end it by SIGPIPE, before it has cleaned up.
 
 Exit status: the program's, or 128 and the number of the signal that ended it; 127 when it cannot be started.
 It starts in about 30 ms: nothing but the standard library's small modules is imported.
@@ -71,8 +72,8 @@ def watch(child: int, control: int, hold: int, grace: float, woken: int) -> int:
 
 def main() -> None:
     """Start the program named in the arguments and watch it."""
-    control, hold, grace = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    for descriptor in (control, hold):
+    control, hold, grace = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[4])
+    for descriptor in (control, hold, *map(int, sys.argv[3].split(","))):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
     for number in _IGNORED:
@@ -84,7 +85,7 @@ def main() -> None:
     parent = os.getpid()
     child = os.fork()
     if child == 0:
-        become(sys.argv[4:], parent)
+        become(sys.argv[5:], parent)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)  # the read end belongs to the program alone: its death must show to the writer
     status = watch(child, control, hold, grace, woken)

@@ -93,31 +93,32 @@ class GuardedProcess:
         on_error_line: Callable[[str], None] | None = None,
     ) -> None:
         self.grace_seconds = grace_seconds
-        control_read, self._control = os.pipe()
+        control, self._control = os.pipe()
+        output, output_end = os.pipe()
+        errors, errors_end = os.pipe()
         source, self._stdin = os.pipe() if feed else (subprocess.DEVNULL, -1)
-        passed = (control_read, self._stdin) if feed else (control_read,)
-        guard = [sys.executable, "-I", "-S", str(GUARD), str(control_read), str(self._stdin), str(grace_seconds)]
+        kept = (output, errors)
+        guard = [str(control), str(self._stdin), ",".join(map(str, kept)), str(grace_seconds)]
+        theirs = [control, output_end, errors_end, *([source] if feed else [])]
         try:
             self._guard = subprocess.Popen(
-                [*guard, *command],
+                [sys.executable, "-I", "-S", str(GUARD), *guard, *command],
                 stdin=source,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=output_end,
+                stderr=errors_end,
                 env=dict(environment),
-                pass_fds=passed,
+                pass_fds=(control, *kept, *([self._stdin] if feed else [])),
                 start_new_session=True,
             )
         except BaseException:
             self._close("_control", "_stdin")
+            theirs += kept
             raise
         finally:
-            os.close(control_read)
-            if feed:
-                os.close(source)
-        assert self._guard.stdout is not None  # noqa: S101 - both are pipes, see above
-        assert self._guard.stderr is not None  # noqa: S101
-        self.stdout: IO[bytes] = self._guard.stdout
-        self.errors = Drain(self._guard.stderr, limit=TAIL_BYTES, on_line=on_error_line)
+            for descriptor in theirs:
+                os.close(descriptor)
+        self.stdout: IO[bytes] = os.fdopen(output, "rb")
+        self.errors = Drain(os.fdopen(errors, "rb"), limit=TAIL_BYTES, on_line=on_error_line)
 
     @property
     def stdin(self) -> int:

@@ -34,6 +34,7 @@ class Cause(StrEnum):
     TLS = "the store's certificate or protocol is not as expected"
     FULL = "the store is full"
     UNREACHABLE = "the store cannot be reached"
+    SILENT = "the store does not answer"
     STORE_ERROR = "the store fails"
     NO_SNAPSHOT = "there is no such snapshot or file in it"
     DAMAGED = "the repository is damaged"
@@ -106,6 +107,7 @@ _ERRORS: dict[Cause, tuple[type[MongoBackupError], str]] = {
     Cause.TLS: (ConfigurationError, "check the endpoint's scheme and `ca_file`"),
     Cause.FULL: (PreconditionError, "free or add space at the store"),
     Cause.UNREACHABLE: (TransientError, "check the endpoint and the network"),
+    Cause.SILENT: (TransientError, "check the store, the endpoint and the network"),
     Cause.STORE_ERROR: (TransientError, "look at the store's own log (full, overloaded or broken)"),
     Cause.NO_SNAPSHOT: (PreconditionError, "list the sets to see what is there"),
     Cause.DAMAGED: (PermanentError, "run `restic check`"),
@@ -152,8 +154,8 @@ def restic_error(done: Completed, *, doing: str, location: str, secrets: Iterabl
 
 def _timeout_cause(words: str) -> Cause:
     """Judge a timeout: restic tries a failing store again for 15 minutes, what it says between is the cause."""
-    found = next((cause for cause, pattern in _PATTERNS if pattern.search(words)), Cause.UNREACHABLE)
-    return found if found is not Cause.ABSENT else Cause.UNREACHABLE
+    found = next((cause for cause, pattern in _PATTERNS if pattern.search(words)), Cause.SILENT)
+    return found if found is not Cause.ABSENT else Cause.SILENT
 
 
 def plain(words: str) -> str:

@@ -89,6 +89,11 @@ class BackupSink:
     ) -> None:
         self.abort()
 
+    @property
+    def guard_pid(self) -> int:
+        """Process id of the guard; restic is its child."""
+        return self._process.guard_pid
+
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Hand all of `data` to restic; returns its length. Blocks while the store is slower than the reader.
 
