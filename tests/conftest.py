@@ -47,7 +47,7 @@ def s3_store() -> Iterator[S3Store]:
 @pytest.fixture(scope="session")
 def seeded_cluster(sharded_cluster: ShardedCluster) -> tuple[ShardedCluster, Seeded]:
     """The shared sharded cluster, filled once by `sandbox.seed`."""
-    return sharded_cluster, seed(sharded_cluster)
+    return sharded_cluster, seed(sharded_cluster, sharded_time_series=True)
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,9 @@ class ShardedCluster(Deployment):
             )
 
     def _join(self) -> None:
+        if any(member.arbiter for component in self.components.values() for member in component.members):
+            # A shard with an arbiter has {w: 1} by default, and addShard wants the operator's word on that.
+            self.admin_client(CONFIG).admin.command("setDefaultRWConcern", defaultWriteConcern={"w": "majority"})
         for name in self.shard_names:
             hosts = ",".join(
                 host

@@ -51,7 +51,7 @@ class Deployment(ABC):
         settings: SetSettings | None = None,
         parameters: dict[str, Any] | None = None,
         oplog_mb: int | None = 128,
-        cache_gb: float = 0.25,
+        cache_gb: float = 0.5,
     ) -> None:
         self.workspace = Workspace("mongo")
         self.settings = settings or SetSettings()

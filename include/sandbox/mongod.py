@@ -49,7 +49,8 @@ class MongodOptions:
     """Turns authentication on."""
     tls: TlsFiles | None = None
     oplog_mb: int | None = 128
-    cache_gb: float = 0.25
+    cache_gb: float = 0.5
+    """A cache of 0.25 refuses documents of 16 MB."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """Server parameters, over those of `PARAMETERS`."""
 

@@ -10,7 +10,7 @@ shop               shard0              orders (sharded by range, unique key), ev
                                        audit (capped), kinds (every BSON type); views: debtors of customers,
                                        open_orders of orders (sharded: only a mongos can answer it)
 crm                shard1 (last)       contacts (collation, multikey index), notes (clustered)
-telemetry          shard1 (last)       readings (time series)
+telemetry          shard1 (last)       readings (time series); on request meters (sharded time series)
 ================== =================== ====================================================================
 """
 
@@ -39,6 +39,8 @@ EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 FAR = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 CITIES = ("Aachen", "Łódź", "København", "São Paulo", "東京", "القاهرة")
 ORDERS, EVENTS = "shop.orders", "shop.events"
+METERS, METER_BUCKETS = "telemetry.meters", "telemetry.system.buckets.meters"
+METER_COUNT = 10
 APPLICATION_USER = User("shop-app", "shop p@ss:w/ %?#&'\"")
 APPLICATION_ROLE = "shopClerk"
 
@@ -52,9 +54,12 @@ class Seeded:
     """Documents of `shop.orders` that its former owner still holds."""
 
 
-def seed(deployment: Deployment, *, documents: int = 5000, random_seed: int = 7) -> Seeded:
+def seed(
+    deployment: Deployment, *, documents: int = 5000, random_seed: int = 7, sharded_time_series: bool = False
+) -> Seeded:
     """Fill an empty deployment with about this many documents, majority committed.
 
+    :param sharded_time_series: in a sharded cluster also `telemetry.meters`, with orphaned buckets; not in the counts.
     :raises pymongo.errors.PyMongoError: a server refused something.
     """
     dice = random.Random(random_seed)
@@ -63,6 +68,8 @@ def seed(deployment: Deployment, *, documents: int = 5000, random_seed: int = 7)
     orphans = 0
     if isinstance(deployment, ShardedCluster):
         orphans = _seed_sharded(deployment, dice, orders=orders, events=events)
+        if sharded_time_series:
+            _seed_sharded_time_series(deployment, count=documents // 10)
     else:
         database = _database(deployment, "shop")
         database.orders.create_index([("number", ASCENDING)], unique=True)
@@ -256,6 +263,19 @@ def _seed_telemetry(telemetry: Database[Document], dice: random.Random, count: i
         for number in range(count)
     )
     return {"telemetry.readings": _insert(telemetry, "readings", rows)}
+
+
+def _seed_sharded_time_series(cluster: ShardedCluster, *, count: int) -> None:
+    """A sharded time series is its buckets: they are what has chunks, and what moves."""
+    shard_collection(cluster, METERS, {"meter": 1}, timeseries={"timeField": "at", "metaField": "meter"})
+    rows = (
+        {"at": EPOCH + dt.timedelta(seconds=number), "meter": number % METER_COUNT, "kwh": number / 8}
+        for number in range(count)
+    )
+    _insert(_database(cluster, "telemetry"), "meters", rows)
+    first = cluster.shard_names[0]
+    if first != primary_shard(cluster, "telemetry"):
+        move_range(cluster, METER_BUCKETS, low={"meta": METER_COUNT // 2}, high={"meta": MaxKey()}, to_shard=first)
 
 
 def _create_application_users(deployment: Deployment) -> None:

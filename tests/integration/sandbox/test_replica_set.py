@@ -70,6 +70,7 @@ def test_a_standalone_has_no_oplog_and_needs_a_password(standalone: Standalone) 
     assert "setName" not in standalone.client().admin.command("hello")
     assert "oplog.rs" not in standalone.client().local.list_collection_names()
     assert AppBinding.model_validate(standalone.app_binding()).spec.hosts == (standalone.hosts()[0],)
+    standalone.client().large.items.insert_one({"_id": 1, "x": b"x" * (16 * 1024 * 1024 - 100)})
     with ChainWriter(standalone) as writer:
         writer.wait_for(5)
     read_chain(standalone).check()

@@ -7,8 +7,9 @@ from pymongo.errors import OperationFailure
 
 from mongo_backup.objects.app_binding import AppBinding
 from sandbox.cluster import CONFIG, ShardedCluster
+from sandbox.component import Member
 from sandbox.deployment import Deployment
-from sandbox.seed import APPLICATION_USER, EVENTS, ORDERS, Seeded
+from sandbox.seed import APPLICATION_USER, EVENTS, METER_BUCKETS, ORDERS, Seeded
 from sandbox.sharding import chunks, create_database, hashed, insert_routed, move_range, primary_shard, shard_collection
 from sandbox.users import JOURNAL
 from sandbox.writers import FIRST, SECOND, STEPS, ChainWriter, LoadWriter, read_chain
@@ -112,6 +113,20 @@ def test_unsharded_databases_have_different_primary_shards(seeded_cluster: Clust
     for namespace in ("shop.customers", "shop.audit", "shop.kinds", "shop.sessions"):
         assert count(cluster, "shard0", namespace) == seeded.counts[namespace]
     assert 0 < count(cluster, "shard0", "shop.debtors") < seeded.counts["shop.customers"]
+
+
+def test_a_sharded_time_series_has_buckets_on_both_shards(seeded_cluster: Cluster) -> None:
+    cluster, _ = seeded_cluster
+    assert [chunk.shard for chunk in chunks(cluster, METER_BUCKETS)] == ["shard1", "shard0"]
+    assert count(cluster, "shard0", METER_BUCKETS) == 5
+    assert count(cluster, "shard1", METER_BUCKETS) == 10, "with the orphans"
+
+
+def test_a_shard_may_have_an_arbiter() -> None:
+    members = [Member(), Member(), Member(arbiter=True)]
+    with ShardedCluster(shards=1, members=members, config_members=1) as cluster:
+        assert cluster.admin_client(CONFIG).config.shards.distinct("_id") == ["shard0"]
+        assert len(cluster.secondaries("shard0")) == 1
 
 
 def test_a_chunk_can_be_moved(sharded_cluster: ShardedCluster) -> None:
