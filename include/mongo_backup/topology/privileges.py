@@ -54,10 +54,11 @@ def missing(client: Client, host: str, wanted: Sequence[tuple[Resource, Sequence
     if not status["authenticatedUsers"]:
         return []  # the server has no access control, or it would not have answered so far
     granted = status["authenticatedUserPrivileges"]
-    return list(_lacking(granted, wanted))
+    return list(lacking(granted, wanted))
 
 
-def _lacking(granted: Sequence[Mapping[str, Any]], wanted: Sequence[tuple[Resource, Sequence[str]]]) -> Iterator[str]:
+def lacking(granted: Sequence[Mapping[str, Any]], wanted: Sequence[tuple[Resource, Sequence[str]]]) -> Iterator[str]:
+    """Yield what the granted privileges do not cover of the wanted ones."""
     for resource, actions in wanted:
         have = {
             action
