@@ -80,6 +80,7 @@ def dag_arguments(configuration: BackupConfiguration, *, family: str, topology: 
         "max_active_tasks": configuration.spec.execution.max_parallel_dumps + 1,
         "tags": ["mongo-backup", family, topology.replace("_", "-"), *labels],
         "fail_fast": False,
+        "auto_register": False,  # only what a DAG file has as a global is a DAG of that file
     }
 
 

@@ -30,7 +30,7 @@ AWS_TYPE = "aws"
 AWS_KEYS_ALONE = frozenset({"region_name", "endpoint_url", "service_config", "config_kwargs", "verify"})
 """Extras of a connection of type `aws` beside which login and password are simply the key itself."""
 
-SHORTEST_MASKED = 4
+SHORTEST_MASKED = 5
 
 
 def backup_references(objects: Objects) -> Iterator[CredentialsReference | None]:

@@ -38,11 +38,10 @@ class FinishMixin(AgentOperator):
         wrong = what_is_wrong(states)
         try:
             result = self.run_step(context)
-        except AirflowFailException:
-            raise
         except Exception as error:
-            if states.get(self.first_task) != "success" and context["ti"].try_number >= TRIES_OF_THE_UNTOUCHED:
-                raise AirflowFailException(f"{self._verdict(states, wrong)}; the sweep failed too: {error}") from error
+            untouched = states.get(self.first_task) != "success" and context["ti"].try_number >= TRIES_OF_THE_UNTOUCHED
+            if untouched or isinstance(error, AirflowFailException):
+                raise AirflowFailException(f"{self._verdict(states, wrong)}; and the sweep failed: {error}") from error
             raise
         if result.get("swept"):
             self.log.warning("Left over from this run, undone now: %s", ", ".join(result["swept"]))
