@@ -1,4 +1,4 @@
-"""Runs the steps of a backup or restore one after the other in this process: what the DAGs do, without Airflow.
+"""Runs the steps of a backup one after the other in this process: what the DAG does, without Airflow.
 
 For tests of the steps themselves. Teardowns run whatever happens, as in the DAG.
 """
@@ -16,28 +16,16 @@ from mongo_backup.agent.contract import (
     BalancerResult,
     CommitResult,
     DumpResult,
-    FinishResult,
     LockResult,
     MembersResult,
     Objects,
     PrepareResult,
-    ReleaseResult,
     RunIdentity,
 )
 from mongo_backup.agent.registry import find_step
-from mongo_backup.agent.restore_contract import (
-    DropResult,
-    IndexesResult,
-    MetadataResult,
-    PlanResult,
-    RestoreParameters,
-    RestoreRequest,
-    RestoreResult,
-    VerifyResult,
-)
 from mongo_backup.credentials import Credentials
 from mongo_backup.model import Model
-from mongo_backup.objects.app_binding import AppBinding, TopologyKind
+from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.topology.model import ChosenMember, ComponentRole
 
 ResultModel = TypeVar("ResultModel", bound=Model)
@@ -115,48 +103,3 @@ class InlineBackup:
 
     def _release(self, name: str) -> None:
         find_step(f"backup.{name}").call()(self.request(), self.credentials)
-
-
-@dataclass
-class InlineRestore:
-    """One restore, its steps one after the other.
-
-    :param target: the AppBinding to restore into; None: where the backup came from.
-    """
-
-    objects: Objects
-    credentials: Credentials
-    parameters: RestoreParameters
-    target: AppBinding | None = None
-    run_id: str = field(default_factory=lambda: f"inline__{uuid.uuid4().hex[:12]}")
-    plan: PlanResult | None = None
-
-    def step(self, name: str, kind: type[ResultModel], **more: Any) -> ResultModel:
-        """Run one step; its result as the model that it should be."""
-        request = RestoreRequest(
-            run=RunIdentity(dag_id=f"restore.{self.objects.configuration.name}", run_id=self.run_id),
-            objects=self.objects,
-            target=self.target,
-            parameters=self.parameters,
-            plan=self.plan,
-            **more,
-        )
-        result = find_step(f"restore.{name}").call()(request, self.credentials)
-        return kind.model_validate_json(result.model_dump_json())
-
-    def run(self) -> VerifyResult:
-        """Run the whole restore; `enable_balancer` and `finish` run also after a failure."""
-        with ExitStack() as teardowns:
-            teardowns.callback(self.step, "finish", FinishResult)
-            self.plan = self.step("plan_restore", PlanResult)
-            sharded = self.plan.topology is TopologyKind.SHARDED
-            if sharded:
-                self.step("disable_balancer", BalancerResult)
-                teardowns.callback(self.step, "enable_balancer", ReleaseResult)
-            self.step("drop_existing", DropResult)
-            for component in self.plan.components:
-                self.step("restore", RestoreResult, component=component)
-            if sharded:
-                self.step("restore_metadata", MetadataResult)
-            self.step("build_indexes", IndexesResult)
-            return self.step("verify_restore", VerifyResult)

@@ -35,9 +35,7 @@ def objects_for(s3_store: S3Store, tmp_path: Path) -> ObjectsFor:
     def make(deployment: Deployment, *, session: dict[str, Any] | None = None, **spec: Any) -> Objects:
         storage = objects.s3_storage(s3_store, prefix=tmp_path.name)
         folder = tmp_path / "objects"
-        objects.write_objects(
-            folder, deployment.app_binding(), storage, objects.configuration(session=session, **spec)
-        )
+        objects.write_objects(folder, deployment.app_binding(), storage, objects.configuration(session=session, **spec))
         found = load_directory(folder)
         assert not found.errors, found.error_text()
         return found.resolve("shop", "manual")
