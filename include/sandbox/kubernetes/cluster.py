@@ -259,6 +259,20 @@ class KubernetesCluster:
         finally:
             archive.unlink(missing_ok=True)
 
+    def load_agent_image(self) -> str:
+        """Give the node the agent image of this source; return the name under which pods ask for it."""
+        from sandbox.kubernetes import agent_image
+
+        layers = agent_image.agent_layers()
+        self.load_image(
+            agent_image.IMAGE,
+            layers=layers,
+            entrypoint=agent_image.ENTRYPOINT,
+            environment=agent_image.ENVIRONMENT,
+            user=agent_image.USER,
+        )
+        return agent_image.DEFAULT_IMAGE
+
     def copy_logs(self, target: Path) -> None:
         """Keep the servers' logs, to look at after the end."""
         shutil.copytree(self.folder / "logs", target, dirs_exist_ok=True)

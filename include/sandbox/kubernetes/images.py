@@ -39,7 +39,7 @@ def pause_layer(folder: Path) -> Path:
 
 
 def layer_of(folder: Path, layer: Path) -> Path:
-    """Pack a folder as a layer; owners as in the folder, times left out."""
+    """Pack a folder as a layer; owners and times as in the folder."""
     run(
         [
             "tar",
