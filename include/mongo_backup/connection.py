@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,7 @@ class Connector:
         self._credential = credentials.get((spec.restore_credentials if restore else None) or spec.credentials)
         self._timeout_ms = int(timeout_seconds * 1000)
         self._clients: dict[tuple[str, ...], Client] = {}
+        self._clients_lock = threading.Lock()
         self._files = tempfile.TemporaryDirectory(prefix="mongo-backup-tls-")
 
     def __enter__(self) -> Connector:
@@ -169,7 +171,7 @@ class Connector:
 
     def _client(self, hosts: tuple[str, ...], **options: Any) -> Client:
         key = (*hosts, *map(str, options.items()))
-        if key not in self._clients:
-            with mongo_errors("connecting", ",".join(hosts)):
+        with self._clients_lock, mongo_errors("connecting", ",".join(hosts)):
+            if key not in self._clients:
                 self._clients[key] = MongoClient(list(hosts), **self.options(), **options)
-        return self._clients[key]
+            return self._clients[key]

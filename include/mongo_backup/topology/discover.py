@@ -99,6 +99,7 @@ def _sharded(connector: Connector, config_server: ReplicaSetAddress) -> Topology
     _refuse_router(host, hello)
     if not hello.get("configsvr"):
         return _topology(connector, _kind(hello), [_component(connector, host, hello)])
+    routers = _routers(connector, connector.binding.spec.mongos)
     declared = connector.binding.spec.shards
     shards = list_shards(connector, host)
 
@@ -114,7 +115,7 @@ def _sharded(connector: Connector, config_server: ReplicaSetAddress) -> Topology
         connector,
         TopologyKind.SHARDED,
         [config, *components],
-        mongos=_routers(connector, connector.binding.spec.mongos),
+        mongos=routers,
     )
 
 
