@@ -85,6 +85,8 @@ class PlanResult(Model):
     """What will be done. The whole plan is in the log."""
 
     set_id: str
+    manifest_id: str
+    """The restic snapshot with the manifest: later steps read it without asking what is there."""
     topology: TopologyKind
     components: dict[str, str]
     """Each component of the set and the target's component that it goes into."""

@@ -120,13 +120,7 @@ def refresh_shard(*, client: Client, host: str, databases: Iterable[str], collec
         for database in databases:
             client.admin.command({"_flushDatabaseCacheUpdates": database, "syncFromConfig": True})
         for namespace in collections:
-            client.admin.command(
-                {
-                    "_flushRoutingTableCacheUpdates": namespace,
-                    "syncFromConfig": True,
-                    "writeConcern": _MAJORITY_FIELDS,
-                }
-            )
+            client.admin.command({"_flushRoutingTableCacheUpdates": namespace, "syncFromConfig": True})
 
 
 def refresh_router(client: Client, host: str) -> None:

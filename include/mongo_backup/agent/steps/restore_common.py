@@ -15,9 +15,9 @@ from mongo_backup.errors import ConfigurationError, MongoBackupError
 from mongo_backup.journal import LEASE_SECONDS, Journal
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.model import ComponentRecord, Manifest
-from mongo_backup.manifest.store import read_manifest
+from mongo_backup.manifest.store import MANIFEST_FILE, decode_manifest, read_manifest
 from mongo_backup.objects.app_binding import TopologyKind
-from mongo_backup.repository.read import SnapshotReader
+from mongo_backup.repository.read import SnapshotReader, read_file
 from mongo_backup.repository.restic import Repository
 from mongo_backup.restore.checks import check_primary
 from mongo_backup.restore.drop import ShardedTarget
@@ -51,6 +51,7 @@ class RestoreJob:
     connector: Connector
     repository: Repository
     manifest: Manifest
+    manifest_id: str
     topology: Topology
 
     @cached_property
@@ -156,12 +157,20 @@ def open_job(request: RestoreRequest, credentials: Credentials) -> Iterator[Rest
         ) as repository,
         Connector(binding=request.binding, credentials=credentials, restore=True) as connector,
     ):
-        wanted = request.plan.set_id if request.plan else request.parameters.snapshot
-        manifest = read_manifest(repository, SetCatalog.read(repository).find(wanted))
+        manifest, manifest_id = _find_manifest(request, repository)
         topology = discover(connector)
         check(request.binding, topology)
         with leased(connector, request.run.owner):
-            yield RestoreJob(request, credentials, connector, repository, manifest, topology)
+            yield RestoreJob(request, credentials, connector, repository, manifest, manifest_id, topology)
+
+
+def _find_manifest(request: RestoreRequest, repository: Repository) -> tuple[Manifest, str]:
+    """The manifest that the plan found, else the one that the parameters ask for."""
+    if request.plan is not None:
+        manifest_id = request.plan.manifest_id
+        return decode_manifest(read_file(repository, manifest_id, MANIFEST_FILE), request.plan.set_id), manifest_id
+    entry = SetCatalog.read(repository).find(request.parameters.snapshot)
+    return read_manifest(repository, entry), str(entry.manifest_id)
 
 
 @contextmanager

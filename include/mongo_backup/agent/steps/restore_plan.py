@@ -97,6 +97,7 @@ def _result(job: RestoreJob, plan: RestorePlan) -> PlanResult:
         words.append(line)
     return PlanResult(
         set_id=job.manifest.set_id,
+        manifest_id=job.manifest_id,
         topology=job.manifest.topology,
         components=plan.mapping,
         namespaces=plan.namespaces,
