@@ -50,7 +50,7 @@ class AirflowClient:
         self._login = {"username": username, "password": password}
         self._token: str | None = None
         # An Airflow on this machine: never through a proxy.
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
     def close(self) -> None:
         """Close the connections."""
@@ -61,7 +61,13 @@ class AirflowClient:
         if self._token is None:
             self._token = str(self._answer(self._http.post("/auth/token", json=self._login))["access_token"])
         headers = {"Authorization": f"Bearer {self._token}", **options.pop("headers", {})}
-        return self._answer(self._http.request(method, f"/api/v2/{path}", headers=headers, **options))
+        url = f"/api/v2/{path}"
+        try:
+            return self._answer(self._http.request(method, url, headers=headers, **options))
+        except httpx.TransportError:
+            if method != "GET":  # whether it was done is not known
+                raise
+            return self._answer(self._http.request(method, url, headers=headers, **options))
 
     @staticmethod
     def _answer(response: httpx.Response) -> Any:
