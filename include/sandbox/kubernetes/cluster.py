@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from kubernetes import client as k8s
 from kubernetes import config as k8s_config
 from mongo_backup.errors import PreconditionError
+from mongo_backup.objects.addon import DEFAULT_IMAGE
 from sandbox.kubernetes.binaries import cache_folder, install_debian_packages, kubernetes_programs, run
 from sandbox.kubernetes.files import NODE_NAME, PAUSE_IMAGE, kubeconfig, secret_file, write_files
 from sandbox.kubernetes.images import pause_layer, write_archive
@@ -271,7 +272,7 @@ class KubernetesCluster:
             environment=agent_image.ENVIRONMENT,
             user=agent_image.USER,
         )
-        return agent_image.DEFAULT_IMAGE
+        return DEFAULT_IMAGE
 
     def copy_logs(self, target: Path) -> None:
         """Keep the servers' logs, to look at after the end."""
