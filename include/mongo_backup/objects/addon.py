@@ -37,8 +37,28 @@ class Function(Model):
     """Collections read or written side by side."""
     resources: Resources = Resources()
     """Of the pods that run the task."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    """None: what Kubernetes does for the image's name."""
+    image_pull_secrets: tuple[str, ...] = ()
+    """Names of Secrets for the registry, in the namespace of the pods."""
+    service_account: str | None = None
+    """Wins over `execution.service_account`."""
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    """Labels that a node must have."""
+    tolerations: tuple[dict[str, Any], ...] = ()
+    """As in a pod."""
+    affinity: dict[str, Any] | None = None
+    """As in a pod."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Further labels of the pods."""
+    annotations: dict[str, str] = Field(default_factory=dict)
+    """Annotations of the pods."""
+    security_context: dict[str, Any] | None = None
+    """As in a pod (`spec.securityContext`); single fields win over the built-in ones, which are `restricted`."""
+    container_security_context: dict[str, Any] | None = None
+    """As in a container; single fields win over the built-in ones."""
     pod_template: dict[str, Any] | None = None
-    """A pod in Kubernetes' own form; what the operator sets wins over it."""
+    """A pod in Kubernetes' own form, the agent's container first; the fields above and what the runner sets win."""
 
 
 class AddonSpec(Model):

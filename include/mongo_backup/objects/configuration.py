@@ -39,6 +39,10 @@ class Execution(Model):
     """With `kubernetes`: an Airflow Connection to the cluster; none where Airflow itself runs in it."""
     service_account: str | None = None
     """With `kubernetes`: the service account of the pods; none: the namespace's default."""
+    start_timeout: Duration = timedelta(minutes=10)
+    """With `kubernetes`: how long a pod may take from its creation until it runs (a free node, the image)."""
+    termination_grace: Duration = timedelta(minutes=2)
+    """With `kubernetes`: what a pod that is asked to end has for undoing its marks, before it is killed."""
     max_parallel_dumps: int = Field(default=16, ge=1)
     """Components dumped side by side."""
     pool: str | None = None
