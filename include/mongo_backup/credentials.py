@@ -2,7 +2,9 @@
 
 The document is `{"connection:shop": {"username": "...", "password": "...", "extra": {"ca": "..."}}}`.
 Its path comes in the environment variable `MONGO_BACKUP_CREDENTIALS`: a pipe (`/dev/fd/N`) from the local runner,
-a mounted Secret in a pod, a file that only you can read on the command line.
+a file that only you can read on the command line. In a pod it is a folder of mounted Secrets: the document is
+`run/credentials.json`, and `secret/<name>/` holds the Secret of that name, a file for each of its keys: `username`,
+`password`, any other is an extra value.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError
 
@@ -67,10 +70,36 @@ def read_credentials(path: str | None = None) -> Credentials:
     if not source:
         return Credentials()
     try:
-        return Credentials.model_validate({"values": json.loads(Path(source).read_text("utf-8") or "{}")})
+        values = _read_folder(Path(source)) if Path(source).is_dir() else _read_document(Path(source))
+        return Credentials.model_validate({"values": values})
     except OSError as error:
         raise ConfigurationError(f"the credentials file cannot be read: {error.strerror}") from None
     except (ValueError, ValidationError):
         raise ConfigurationError(
             "the credentials document is no JSON of the form {reference: {username, password}}"
         ) from None
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text("utf-8") or "{}")
+    return found
+
+
+def _read_folder(folder: Path) -> dict[str, Any]:
+    document = folder / "run" / "credentials.json"
+    values = _read_document(document) if document.exists() else {}
+    secrets = folder / "secret"
+    for secret in sorted(secrets.iterdir()) if secrets.is_dir() else ():
+        values[f"secret:{secret.name}"] = _read_secret(secret)
+    return values
+
+
+def _read_secret(folder: Path) -> dict[str, Any]:
+    """One mounted Secret. The newline that an editor or `echo` left at the end of a value is no part of it."""
+    keys = {
+        file.name: file.read_text("utf-8").removesuffix("\n")
+        for file in folder.iterdir()
+        if not file.name.startswith("..")  # the kubelet's own, behind the links
+    }
+    named = {name: keys.pop(name) for name in ("username", "password") if name in keys}
+    return {**named, "extra": keys}
