@@ -21,6 +21,7 @@ from mongo_backup.errors import ExitCode, MongoBackupError
 COMMANDS: dict[str, str] = {
     "objects": "mongo_backup.cli.objects:app",
     "discover": "mongo_backup.cli.discover:discover",
+    "roles": "mongo_backup.cli.roles:roles",
     "agent": "mongo_backup.cli.agent:agent",
 }
 """Name of each sub-command and where it is: a function becomes a command, a `typer.Typer` a group of commands."""
