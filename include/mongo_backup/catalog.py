@@ -73,7 +73,9 @@ def read_catalog(client: Client, *, selection: Selection, host: str) -> tuple[Ca
     """
     entries: list[CatalogEntry] = []
     with mongo_errors("reading the catalog", host):
-        for name in sorted(client.list_database_names()):
+        # Without authorizedDatabases: false, a user who may see nothing would get an empty list, not an error.
+        listed = client.admin.command("listDatabases", nameOnly=True, authorizedDatabases=False)
+        for name in sorted(database["name"] for database in listed["databases"]):
             if selection.accepts_db(name):
                 database = client.get_database(name, read_preference=ReadPreference.SECONDARY_PREFERRED)
                 entries += _entries(database, selection, host)

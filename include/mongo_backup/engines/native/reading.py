@@ -22,7 +22,7 @@ BATCH_BYTES = 4 * 1024 * 1024
 """Wanted size of a reply: large enough that round trips do not count, small enough for a bounded memory."""
 FIRST_BATCH_DOCUMENTS = 1000
 _FULL_REPLY_BYTES = 15 * 1024 * 1024
-"""A reply of about 16 MiB was cut by the server, so it does not tell how large documents are."""
+"""A larger reply may have been cut by the server: it holds fewer documents than were asked for."""
 
 _SNAPSHOT_TOO_OLD = 239
 _SNAPSHOT_UNAVAILABLE = 246
@@ -95,11 +95,8 @@ class _Cursors:
         )
 
     def more(self, batch: Batch) -> Batch:
-        if batch.size < _FULL_REPLY_BYTES:
-            bytes_each = batch.size // self._batch_size + 1
-            self._batch_size = max(1, min(BATCH_BYTES // bytes_each, 1_000_000))
-        else:
-            self._batch_size = max(1, self._batch_size // 4)
+        number = self._batch_size if batch.size < _FULL_REPLY_BYTES else sum(map(len, batch.groups()))
+        self._batch_size = max(1, min(BATCH_BYTES // (batch.size // number + 1), 1_000_000))
         return self._run(
             {
                 "getMore": bson.Int64(batch.cursor_id),
