@@ -84,11 +84,11 @@ _WORDS: tuple[tuple[Cause, str], ...] = (
         r"unable to open config file: [\s\S]*(?:no such file or directory|specified key does not exist|NoSuchKey"
         r"|object doesn't exist|BlobNotFound|specified blob does not exist|does not exist|file does not exist|\b404\b)",
     ),
+    (Cause.DAMAGED, r"ciphertext verification failed|invalid data returned|does not match|not a valid repository"),
     (
         Cause.NO_SNAPSHOT,
-        r"no matching ID|no snapshot found|no snapshot matched|path \S+ not found in snapshot|cannot dump file",
+        r"no matching ID|no snapshot found|no snapshot matched|path \S+ not found in snapshot",
     ),
-    (Cause.DAMAGED, r"ciphertext verification failed|invalid data returned|does not match|not a valid repository"),
 )
 _PATTERNS = tuple((cause, re.compile(pattern, re.IGNORECASE)) for cause, pattern in _WORDS)
 
@@ -118,7 +118,10 @@ _ERRORS: dict[Cause, tuple[type[MongoBackupError], str]] = {
 }
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r")
-_NOISE = re.compile(r"^(signal interrupt received, cleaning up|using temporary cache.*|\s*)$")
+_NOISE = re.compile(
+    r"^(signal interrupt received, cleaning up|using temporary cache.*|\s.*|"
+    r"\S+\.go:\d+|(runtime|main|github\.com)[./]\S+|)$"  # a Go program's stack
+)
 _QUESTION = "Is there a repository at the following location?"
 
 
@@ -165,6 +168,8 @@ def plain(words: str) -> str:
 
 def brief(words: str, limit: int = 600) -> str:
     """The last telling lines of restic's standard error, on one line."""
-    lines = [line.strip() for line in plain(words).partition(_QUESTION)[0].splitlines() if not _NOISE.match(line)]
+    lines = [
+        line.strip() for line in plain(words).partition(_QUESTION)[0].splitlines() if not _NOISE.match(line.rstrip())
+    ]
     text = " | ".join(lines[-4:])
     return text[-limit:] if text else "(nothing)"

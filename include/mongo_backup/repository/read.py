@@ -58,6 +58,11 @@ class SnapshotReader(io.RawIOBase):
         """It is."""
         return True
 
+    @property
+    def guard_pid(self) -> int:
+        """Process id of the guard; restic is its child."""
+        return self._process.guard_pid
+
     def readinto(self, buffer: Any) -> int:
         """Fill `buffer` with what is there; 0 only at the end of a whole file.
 

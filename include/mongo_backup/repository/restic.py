@@ -267,7 +267,11 @@ class Repository:
 
         :raises MongoBackupError: see `repository.outcome`.
         """
-        found = self._open(timeout, write=True)
+        try:
+            found = self._open(timeout, write=True)
+        except ConflictError:  # a killed prune or forget leaves an exclusive lock; only a stale one goes away by this
+            self.unlock_stale()
+            found = self._open(timeout, write=True)
         if found is not None:
             return Opened(id=found.id, version=found.version, created=False)
         self._refuse_remains()
@@ -328,7 +332,8 @@ class Repository:
             except ConflictError:
                 if time.monotonic() >= deadline:
                     raise
-                time.sleep(2)
+                self.unlock_stale()
+                time.sleep(1)
             else:
                 return
 
