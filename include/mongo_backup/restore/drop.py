@@ -1,9 +1,9 @@
 """Drops what a restore replaces. Never anything in `admin` but a selected collection, nothing in `config` or `local`.
 
-In a sharded cluster databases and collections are dropped the way a router does it, so that routing, shards and caches
-agree: through a mongos where there is one, else by the commands that mongos sends to a database's primary shard
-(`_shardsvrDropDatabase`, `_shardsvrDropCollection`; src/mongo/s/request_types, MongoDB 6.0). What routing does not know
-but a shard holds (leftovers of a failed restore) is dropped on the shard.
+In a sharded cluster databases and collections are dropped by the commands that a mongos sends to a database's primary
+shard (`_shardsvrDropDatabase`, `_shardsvrDropCollection`; src/mongo/s/request_types, MongoDB 5.0 and newer), so that
+routing, shards and their caches agree. What routing does not know but a shard holds (leftovers of a failed restore) is
+dropped on the shard.
 """
 
 from __future__ import annotations
@@ -87,15 +87,12 @@ def _by_database(namespaces: Iterable[Namespace]) -> dict[str, list[str]]:
 class ShardedTarget:
     """The parts of a cluster that dropping takes.
 
-    :param mongos: a router, if there is one.
     :param shards: each shard's client (following its primary) and address for messages, by name.
     """
 
     config: Client
     config_host: str
     shards: Mapping[str, tuple[Client, str]]
-    mongos: Client | None = None
-    mongos_host: str = ""
 
 
 def drop_in_cluster(target: ShardedTarget, plan: DropPlan) -> Dropped:
@@ -117,39 +114,30 @@ def drop_in_cluster(target: ShardedTarget, plan: DropPlan) -> Dropped:
 
 
 def _drop_database(target: ShardedTarget, name: str, document: dict[str, Any]) -> None:
-    if target.mongos is not None:
-        with mongo_errors(f"dropping database {name}", target.mongos_host):
-            target.mongos[name].command({"dropDatabase": 1, "writeConcern": MAJORITY})
-    else:
-        client, host = target.shards[document["primary"]]
-        with mongo_errors(f"dropping database {name}", host):
-            client[name].command(
-                {"_shardsvrDropDatabase": 1, "databaseVersion": document["version"], "writeConcern": MAJORITY}
-            )
+    client, host = target.shards[document["primary"]]
+    with mongo_errors(f"dropping database {name}", host):
+        client[name].command(
+            {"_shardsvrDropDatabase": 1, "databaseVersion": document["version"], "writeConcern": MAJORITY}
+        )
     log.info("dropped database %s (primary shard %s) from the cluster", name, document["primary"])
 
 
 def _drop_routed(target: ShardedTarget, db: str, collection: str, document: dict[str, Any]) -> None:
-    try:
-        if target.mongos is not None:
-            with mongo_errors(f"dropping {db}.{collection}", target.mongos_host):
-                target.mongos[db].command({"drop": collection, "writeConcern": MAJORITY})
+    client, host = target.shards[document["primary"]]
+    with mongo_errors(f"dropping {db}.{collection}", host):
+        try:
+            client[db].command(
+                {
+                    "_shardsvrDropCollection": collection,
+                    "databaseVersion": document["version"],
+                    "writeConcern": MAJORITY,
+                }
+            )
+        except OperationFailure as error:
+            if error.code != _NOT_FOUND:
+                raise
         else:
-            client, host = target.shards[document["primary"]]
-            with mongo_errors(f"dropping {db}.{collection}", host):
-                client[db].command(
-                    {
-                        "_shardsvrDropCollection": collection,
-                        "databaseVersion": document["version"],
-                        "writeConcern": MAJORITY,
-                    }
-                )
-    except Exception as error:
-        cause = error.__cause__
-        if not (isinstance(cause, OperationFailure) and cause.code == _NOT_FOUND):
-            raise
-    else:
-        log.info("dropped %s.%s from the cluster", db, collection)
+            log.info("dropped %s.%s from the cluster", db, collection)
 
 
 def _drop_leftovers(target: ShardedTarget, plan: DropPlan) -> None:

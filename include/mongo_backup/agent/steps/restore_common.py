@@ -140,8 +140,6 @@ class RestoreJob:
             config=self.config.client,
             config_host=self.config.host,
             shards={shard.name: (self.client(shard), check_primary(shard)) for shard in shards},
-            mongos=self.connector.mongos(),
-            mongos_host=",".join(self.topology.mongos),
         )
 
 

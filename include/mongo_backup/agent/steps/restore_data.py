@@ -77,7 +77,7 @@ def restore(request: RestoreRequest, credentials: Credentials) -> RestoreResult:
             records=target.record.namespaces,
             merge=request.parameters.existing is Existing.MERGE,
             own_leftovers=request.try_number > 1,
-            threads=request.objects.addon.spec.function("restore").threads * 2,
+            threads=request.objects.addon.spec.function("restore").threads * 4,
         )
         with job.archive(target.record) as stream:
             restored = restore_archive(stream, where)
