@@ -22,6 +22,8 @@ COMMANDS: dict[str, str] = {
     "objects": "mongo_backup.cli.objects:app",
     "discover": "mongo_backup.cli.discover:discover",
     "roles": "mongo_backup.cli.roles:roles",
+    "snapshots": "mongo_backup.cli.snapshots:snapshots",
+    "release": "mongo_backup.cli.release:release",
     "agent": "mongo_backup.cli.agent:agent",
 }
 """Name of each sub-command and where it is: a function becomes a command, a `typer.Typer` a group of commands."""

@@ -1,0 +1,172 @@
+"""`mongo-backup release` and `mongo-backup snapshots` on a real replica set and a real repository."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mongo_backup.cli.main import main
+from mongo_backup.connection import Connector
+from mongo_backup.credentials import Credentials
+from mongo_backup.journal import Journal, JournalEntry, JournalKind
+from mongo_backup.locks.window import read_window, set_window
+from mongo_backup.manifest.model import ClusterTime, ComponentRecord, Manifest
+from mongo_backup.manifest.store import archive_file, commit
+from mongo_backup.objects.app_binding import AppBinding, TopologyKind
+from mongo_backup.objects.configuration import Consistency
+from mongo_backup.objects.loader import load_directory
+from mongo_backup.repository.pipe import BackupSink
+from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.topology.model import ChosenMember, ComponentRole, ReadMode
+from sandbox.replica_set import ReplicaSet
+
+pytestmark = pytest.mark.integration
+OWNER = "backup.shop.daily/manual__1"
+PASSWORD = "p@ss:/%?#& 'word\""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Objects of the replica set and a local repository, and their credentials, as the environment names them."""
+    documents: list[dict[str, Any]] = [
+        replica_set.app_binding("shop"),
+        {"kind": "BackupStorage", "metadata": {"name": "disk"}, "spec": {"provider": "local", "path": str(tmp_path)}},
+        {
+            "kind": "BackupConfiguration",
+            "metadata": {"name": "shop"},
+            "spec": {
+                "target": {"name": "shop"},
+                "storage": {"name": "disk"},
+                "encryption": {"connection": "repository"},
+                "sessions": [{"name": "daily"}],
+            },
+        },
+    ]
+    objects = tmp_path / "objects"
+    objects.mkdir()
+    (objects / "all.yaml").write_text(yaml.safe_dump_all(documents))
+    values = {
+        f"connection:{name}": {"username": user.username, "password": user.password}
+        for name, user in replica_set.connections().items()
+    }
+    credentials = tmp_path / "credentials.json"
+    credentials.touch(mode=0o600)
+    credentials.write_text(json.dumps({**values, "connection:repository": {"password": PASSWORD}}))
+    monkeypatch.setenv("MONGO_BACKUP_CONFIG", str(objects))
+    monkeypatch.setenv("MONGO_BACKUP_CREDENTIALS", str(credentials))
+    return objects
+
+
+@pytest.fixture
+def connector(folder: Path, replica_set: ReplicaSet) -> Iterator[Connector]:
+    text = (folder.parent / "credentials.json").read_text()
+    credentials = Credentials.model_validate({"values": json.loads(text)})
+    binding = AppBinding.model_validate(replica_set.app_binding("shop"))
+    with Connector(binding=binding, credentials=credentials) as connector:
+        yield connector
+
+
+def hold(connector: Connector, host: str) -> int:
+    """Raise a member's window the way a backup does, and return what it was."""
+    former = read_window(connector, host)
+    entry = JournalEntry(
+        kind=JournalKind.HISTORY_WINDOW, owner=OWNER, component="rs0", host=host, former=former, value=former + 77
+    )
+    Journal(connector).write(entry)
+    set_window(connector, host, former + 77)
+    return former
+
+
+def test_release_undoes_what_the_journal_says(
+    connector: Connector, replica_set: ReplicaSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = replica_set.component.hosts[1]
+    former = hold(connector, host)
+    assert main(["release", "shop", "--dry-run"]) == 0
+    assert f"alive: the history window of rs0 at {host}, held by {OWNER}" in capsys.readouterr().out
+    assert main(["release", "shop"]) == 0  # its lease has not expired: it belongs to a run that may be alive
+    assert capsys.readouterr().out.endswith("0 undone; 1 still held by a run that is alive (--all ends them)\n")
+    assert read_window(connector, host) == former + 77
+    assert main(["release", "shop", "--all", "--owner", OWNER]) == 0
+    assert capsys.readouterr().out.endswith("1 undone\n")
+    assert read_window(connector, host) == former
+    assert Journal(connector).entries() == ()
+
+
+def test_release_names_the_app_bindings_that_exist(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["release", "shpo"]) == 10
+    assert "no AppBinding 'shpo'; these exist: shop (did you mean shop?)" in capsys.readouterr().err
+
+
+def test_credentials_that_others_can_read_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder.parent / "credentials.json").chmod(0o644)
+    assert main(["release", "shop"]) == 10
+    assert "others can read" in capsys.readouterr().err
+
+
+def test_snapshots_lists_complete_sets(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    resolved = load_directory(folder).resolve("shop")
+    credentials = Credentials.model_validate(
+        {"values": json.loads((folder.parent / "credentials.json").read_text())},
+    )
+    with Repository.of(
+        configuration=resolved.configuration, storage=resolved.storage, credentials=credentials
+    ) as repository:
+        repository.ensure()
+        for name in ("first", "second"):
+            label = Label(set_id=name, component="rs0", part="archive", session="daily")
+            with BackupSink(repository, label, archive_file("rs0")) as sink:
+                sink.write(b"some bytes")
+                archive_id = sink.finish().snapshot_id
+            if name == "first":
+                commit(repository, a_manifest(name, archive_id))
+    assert main(["snapshots", "shop"]) == 0
+    head, row, end = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["SET", "SESSION"]
+    assert row.split() == [
+        *("first", "daily", "2023-11-14", "22:13:20Z", "(1700000000.5)", "locked", "rs0", "3", "2.5", "MB"),
+    ]
+    assert end == "1 complete sets, 1 without a manifest (of failed backups, or of one that runs)"
+    assert main(["snapshots", "shop", "--output", "json", "--session", "daily"]) == 0
+    assert [each["set_id"] for each in json.loads(capsys.readouterr().out)] == ["first"]
+
+
+def a_manifest(set_id: str, archive_id: str) -> Manifest:
+    now = datetime.now(UTC)
+    member = ChosenMember(
+        component="rs0", role=ComponentRole.REPLICA_SET, host="a:1", state="SECONDARY", mode=ReadMode.LOCK
+    )
+    component = ComponentRecord(
+        name="rs0",
+        role=ComponentRole.REPLICA_SET,
+        member=member,
+        engine="native",
+        consistency=Consistency.LOCKED,
+        archive_id=archive_id,
+        archive_file=archive_file("rs0"),
+        documents=3,
+        bytes=2_500_000,
+        bytes_added=10,
+        seconds=1,
+        read_seconds=1,
+    )
+    return Manifest(
+        set_id=set_id,
+        configuration="shop",
+        session="daily",
+        started=now,
+        finished=now,
+        topology=TopologyKind.REPLICA_SET,
+        server_version="6.0.5",
+        consistency=Consistency.LOCKED,
+        cluster_time=ClusterTime(t=1_700_000_000, i=5),
+        components=(component,),
+        core_version="0",
+        restic_version="0",
+    )
