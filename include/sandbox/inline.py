@@ -71,12 +71,12 @@ class InlineBackup:
     def run(self) -> CommitResult:
         """Run the whole backup; teardowns and `finish` run also after a failure."""
         with ExitStack() as teardowns:
-            teardowns.callback(self._release, "finish")
+            teardowns.callback(self.release, "finish")
             self.prepared = self.step("prepare", PrepareResult)
             sharded = self.prepared.topology is TopologyKind.SHARDED
             if sharded:
                 self.step("disable_balancer", BalancerResult)
-                teardowns.callback(self._release, "enable_balancer")
+                teardowns.callback(self.release, "enable_balancer")
             self.members = self.step("identify_secondaries", MembersResult).members
             self.hold(teardowns)
             self.dump_all()
@@ -87,9 +87,9 @@ class InlineBackup:
         if any(member.role is ComponentRole.STANDALONE for member in self.members):
             return
         if any(member.role is ComponentRole.CONFIG for member in self.members):
-            teardowns.callback(self._release, "unlock_config_server")
+            teardowns.callback(self.release, "unlock_config_server")
             self.step("lock_config_server", LockResult)
-        teardowns.callback(self._release, "unlock_secondaries")
+        teardowns.callback(self.release, "unlock_secondaries")
         self.lock = self.step("lock_secondaries", LockResult)
 
     def dump_all(self) -> None:
@@ -101,5 +101,6 @@ class InlineBackup:
         """Dump one component."""
         return self.step("dump", DumpResult, component=component)
 
-    def _release(self, name: str) -> None:
+    def release(self, name: str) -> None:
+        """Run one of the steps that undo."""
         find_step(f"backup.{name}").call()(self.request(), self.credentials)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,16 @@ def write_objects(folder: Path, *objects: dict[str, Any]) -> None:
     for each in objects:
         path = folder / f"{each['kind'].lower()}-{each['metadata']['name']}.yaml"
         path.write_text(yaml.safe_dump(each, sort_keys=False), "utf-8")
+
+
+def credentials_document(credentials: Credentials) -> str:
+    """Return the JSON document that the agent reads (see `mongo_backup.credentials`), secrets in the clear."""
+    values = {
+        reference: {
+            "username": each.username,
+            "password": each.password_text(),
+            "extra": {name: value.get_secret_value() for name, value in each.extra.items()},
+        }
+        for reference, each in credentials.values.items()
+    }
+    return json.dumps(values)
