@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from mongo_backup.archive.writer import Write
 from mongo_backup.connection import Client
@@ -39,6 +39,8 @@ class DumpJob:
     """`catalog_digest` of the selection at the cluster time. The catalog must be the same before and after reading."""
     config_server: ConfigServer | None = None
     """For a shard: needed to leave out what it does not own. None: everything that is there is dumped."""
+    connection: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The driver's options for the member, with the password: for engines that start a program."""
     threads: int = 2
     """Collections read side by side."""
     read_ahead_bytes: int = READ_AHEAD_BYTES

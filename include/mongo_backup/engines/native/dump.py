@@ -13,19 +13,18 @@ from importlib.metadata import version
 
 from mongo_backup.archive.format import ArchiveHeader
 from mongo_backup.archive.writer import ArchiveWriter, Write
-from mongo_backup.catalog import CatalogEntry, catalog_digest, read_catalog
+from mongo_backup.catalog import CatalogEntry
 from mongo_backup.connection import mongo_errors
 from mongo_backup.digest import DocumentDigest
 from mongo_backup.engines.base import DumpJob, OnReadComplete
 from mongo_backup.engines.native.readers import Readers
 from mongo_backup.engines.native.reading import Reading
 from mongo_backup.engines.native.replies import Batch
+from mongo_backup.engines.preparation import expected_catalog, leftovers
 from mongo_backup.engines.progress import Progress
 from mongo_backup.engines.records import namespace_record, prelude_entries
-from mongo_backup.errors import PermanentError
 from mongo_backup.manifest.model import NamespaceRecord
-from mongo_backup.orphans import Bounds, collections_with_leftovers, owned_bounds
-from mongo_backup.topology.model import ComponentRole
+from mongo_backup.orphans import Bounds
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +35,13 @@ def dump(job: DumpJob, *, write: Write, on_read_complete: OnReadComplete) -> tup
     :raises TransientError: the member did not answer, or a collection vanished while it was read as it stands.
     :raises PermanentError: the cluster time can no longer be read, or the catalog is not the expected one.
     """
-    entries = _expected_catalog(job)
+    entries = expected_catalog(job)
     owned = leftovers(job, entries)
     readings = [_reading(job, entry, owned) for entry in entries if entry.has_documents]
 
     def complete() -> None:
         if job.expected_catalog is not None:
-            _expected_catalog(job)
+            expected_catalog(job)
         logger.info("%s: all is read from %s", job.component, job.host)
         on_read_complete()
 
@@ -53,41 +52,6 @@ def dump(job: DumpJob, *, write: Write, on_read_complete: OnReadComplete) -> tup
         records = _write_archive(job, entries, readings, readers=readers, write=write, progress=progress)
         readers.finish()
     return records
-
-
-def leftovers(job: DumpJob, entries: Iterable[CatalogEntry]) -> dict[str, tuple[Bounds, ...]]:
-    """Return the scans of what the shard owns, by namespace, for collections where it holds more than that.
-
-    :raises PermanentError: there are such, and nothing tells what the shard owns.
-    """
-    if job.selection.role is not ComponentRole.SHARD:
-        return {}
-    names = collections_with_leftovers(job.client, cluster_time=job.cluster_time, host=job.host)
-    found: dict[str, tuple[Bounds, ...]] = {}
-    for entry in (entry for entry in entries if entry.namespace in names):
-        if job.config_server is None:
-            raise PermanentError(
-                f"{job.component} holds documents of {entry.namespace} that it may not own, and no config server was "
-                "given that could tell: give one, or wait until the range deleter has removed them"
-            )
-        server = job.config_server
-        scans = owned_bounds(
-            server.client, entry=entry, shard=job.component, cluster_time=job.cluster_time, host=server.host
-        )
-        if scans is not None:
-            found[entry.namespace] = scans
-            logger.info("%s: of %s only the %d owned ranges are read", job.component, entry.namespace, len(scans))
-    return found
-
-
-def _expected_catalog(job: DumpJob) -> tuple[CatalogEntry, ...]:
-    entries = read_catalog(job.client, selection=job.selection, host=job.host)
-    if job.expected_catalog is not None and catalog_digest(entries) != job.expected_catalog:
-        raise PermanentError(
-            f"a collection or an index of {job.component} was created, dropped, renamed or changed on {job.host} after "
-            f"cluster time {job.cluster_time}: back up again while nobody does that, or use consistency: locked"
-        )
-    return entries
 
 
 def _reading(job: DumpJob, entry: CatalogEntry, owned: Mapping[str, tuple[Bounds, ...]]) -> Reading:
