@@ -12,8 +12,11 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from mongo_backup.credentials import Credentials
 
 LEVEL_VARIABLE = "MONGO_BACKUP_LOG_LEVEL"
 
@@ -36,6 +39,12 @@ def hide(values: Iterable[str | None]) -> None:
         for text in (value, *(value or "").splitlines()):
             if text and len(text) >= _SHORTEST_SECRET:
                 _secrets.update((text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1]))
+
+
+def hide_credentials(credentials: Credentials) -> None:
+    """Add all values of the credentials (not the user names, which errors must name)."""
+    for credential in credentials.values.values():
+        hide([credential.password_text(), *map(credential.secret, credential.extra)])
 
 
 def redact(text: str) -> str:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -40,9 +46,6 @@ def test_level_from_the_environment(stream: io.StringIO, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("secret", ["p@ss:/%?#& word", "quo\"te's", "zwei\nZeilen!"])
 def test_secrets_are_blotted_out_in_every_form(stream: io.StringIO, secret: str) -> None:
-    import json
-    from urllib.parse import quote_plus
-
     logs.set_up(stream=stream, secrets=[secret, None, ""])
     logger = logging.getLogger("mongo_backup.x")
     logger.warning("plain %s", secret)
@@ -63,3 +66,37 @@ def test_short_values_are_left_alone(stream: io.StringIO) -> None:
     logs.set_up(stream=stream, secrets=["a"])
     logging.getLogger("mongo_backup.x").warning("a cat")
     assert stream.getvalue().endswith("a cat\n")
+
+
+def test_the_agent_hides_what_its_credentials_hold(tmp_path: Path) -> None:
+    """An error that quotes a password by mistake shows it neither in the log nor in the result."""
+    secret = "p@ss:/%?#& 'word\""
+    (tmp_path / "credentials.json").write_text(json.dumps({"connection:x": {"username": "u", "password": secret}}))
+    (tmp_path / "request.json").write_text("{}")
+    code = (
+        "import sys\n"
+        "from mongo_backup import logs\n"
+        "from mongo_backup.agent import main, registry\n"
+        "from mongo_backup.errors import PermanentError\n"
+        "from mongo_backup.model import Model\n"
+        "def broken(request, credentials):\n"
+        "    raise PermanentError('refused ' + credentials.values['connection:x'].password_text())\n"
+        "class Step:\n"
+        "    request_type = staticmethod(lambda: Model)\n"
+        "    call = staticmethod(lambda: broken)\n"
+        "main.find_step = lambda name: Step\n"
+        "logs.set_up()\n"
+        "sys.exit(int(main.run_step(step='x', request_file=sys.argv[1])))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "request.json")],
+        env={**os.environ, "MONGO_BACKUP_CREDENTIALS": str(tmp_path / "credentials.json")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 13, result.stderr
+    assert "refused ***" in result.stderr
+    assert json.loads(result.stdout)["message"] == "refused ***"
+    assert "p@ss" not in result.stderr + result.stdout

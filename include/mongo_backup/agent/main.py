@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from mongo_backup import logs
 from mongo_backup.agent.contract import REQUEST_VARIABLE, Envelope
 from mongo_backup.agent.lifetime import end_with_parent, raise_on_signals
 from mongo_backup.agent.registry import Step, find_step
@@ -28,6 +29,7 @@ def run_step(*, step: str, request_file: str | None = None, result_file: str | N
         found = find_step(step)
         request = _read_request(found, request_file)
         credentials = read_credentials()
+        logs.hide_credentials(credentials)
         result = found.call()(request, credentials)
         envelope = Envelope(step=step, ok=True, result=result.model_dump(mode="json"))
     except MongoBackupError as error:
@@ -41,7 +43,9 @@ def run_step(*, step: str, request_file: str | None = None, result_file: str | N
 
 
 def _failed(step: str, error: Exception, code: ExitCode, message: str) -> Envelope:
-    return Envelope(step=step, ok=False, exit_code=code, error_type=type(error).__name__, message=message[:2000])
+    return Envelope(
+        step=step, ok=False, exit_code=code, error_type=type(error).__name__, message=logs.redact(message)[:2000]
+    )
 
 
 def _read_request(step: Step, path: str | None) -> Model:

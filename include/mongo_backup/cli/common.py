@@ -50,6 +50,5 @@ def load_credentials(path: Path | None) -> Credentials:
     if path is not None and path.is_file() and path.stat().st_mode & 0o077:
         raise ConfigurationError(f"others can read {path}: run `chmod 600 {path}`, then try again")
     found = read_credentials(str(path) if path else None)
-    for credential in found.values.values():
-        logs.hide([credential.password_text(), *map(credential.secret, credential.extra)])
+    logs.hide_credentials(found)
     return found
