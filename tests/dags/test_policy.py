@@ -1,0 +1,198 @@
+"""Rules that every DAG of the product keeps, whatever its objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.dags.support import Objects, shop
+
+from mongo_backup_airflow.builders.wiring import leaf_tasks
+from sandbox.objects import configuration
+
+Load = Callable[..., Any]
+
+
+def every_kind() -> list[Objects]:
+    """Configurations whose DAGs have every shape there is."""
+    approved = shop()
+    approved["metadata"] = {"name": "approved", "labels": {"team": "shop", "gold": ""}}
+    approved["spec"]["restore"] = {"approval": True}
+    return [
+        approved,
+        configuration(name="windows", target="sharded", session={"name": "s", "consistency": "snapshot"}),
+        configuration(name="set", target="replica-set", session={"name": "s", "paused": True}),
+        configuration(name="windows-set", target="replica-set", session={"name": "s", "consistency": "snapshot"}),
+        configuration(name="single", target="standalone", session={"name": "s", "schedule": "@daily"}),
+    ]
+
+
+@pytest.fixture
+def dags(load: Load) -> dict[str, Any]:
+    bag = load(*every_kind())
+    assert bag.import_errors == {}
+    assert len(bag.dags) == 10
+    return dict(bag.dags)
+
+
+def test_finish_alone_decides_the_colour_of_a_run(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        finish = dag.get_task("finish")
+        assert leaf_tasks(dag) == {"finish"}, dag.dag_id
+        assert finish.is_teardown
+        assert finish.on_failure_fail_dagrun
+        assert not [task for task in finish.upstream_list if task.is_setup], dag.dag_id
+        everything_else = {task.task_id for task in dag.tasks} - {"finish"}
+        assert {task.task_id for task in finish.get_flat_relatives(upstream=True)} == everything_else
+
+
+def test_airflow_agrees_on_the_leaf(dags: dict[str, Any]) -> None:
+    """Airflow's own computation, on the serialised DAG, with a run that is all there."""
+    from airflow.models.dagrun import DagRun
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    for dag in dags.values():
+        serialised = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        instances = [Instance(task.task_id) for task in serialised.tasks]
+        found = DagRun._tis_for_dagrun_state(None, dag=serialised, tis=instances)  # type: ignore[arg-type]
+        assert {one.task_id for one in found} == {"finish"}, dag.dag_id
+
+
+@dataclass(frozen=True)
+class Instance:
+    """All of a task instance that the computation looks at."""
+
+    task_id: str
+    state: str = "failed"
+
+
+def test_every_act_has_its_undo(dags: dict[str, Any]) -> None:
+    undo = {
+        "disable_balancer": "enable_balancer",
+        "lock_config_server": "unlock_config_server",
+        "lock_secondaries": "unlock_secondaries",
+        "widen_history_windows": "restore_history_windows",
+    }
+    for dag in dags.values():
+        setups = {task.task_id for task in dag.tasks if task.is_setup}
+        assert setups == {name for name in undo if name in dag.task_ids}, dag.dag_id
+        for name in setups:
+            teardown = dag.get_task(undo[name])
+            assert teardown.is_teardown
+            assert name in {task.task_id for task in teardown.upstream_list if task.is_setup}
+        assert {t.task_id for t in dag.tasks if t.is_teardown} == {undo[name] for name in setups} | {"finish"}
+
+
+def test_undoing_is_tried_many_times(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        for task in dag.tasks:
+            if task.is_teardown:
+                assert task.retries == 20
+                assert task.retry_delay.total_seconds() == 30
+                assert not task.retry_exponential_backoff
+
+
+def test_retry_delay_for_demonstrations(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGO_BACKUP_RETRY_SECONDS", "0.5")
+    for dag in load(shop()).dags.values():
+        assert {task.retry_delay.total_seconds() for task in dag.tasks} == {0.5}
+
+
+def test_time_limits_on_tasks_never_on_runs(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        assert dag.dagrun_timeout is None, dag.dag_id
+        unlimited = {task.task_id for task in dag.tasks if task.execution_timeout is None}
+        assert unlimited <= {"approve"}, dag.dag_id
+
+
+def test_runs_of_one_dag_never_overlap_and_nothing_is_caught_up(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        assert dag.max_active_runs == 1
+        assert dag.catchup is False
+        assert dag.fail_fast is False
+        assert dag.start_date is None  # one in the past would start a run the moment the DAG appears
+
+
+def test_people_find_their_way(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        assert {"mongo-backup", dag.dag_id.split(".")[0]} <= set(dag.tags)
+        assert dag.doc_md.startswith("# ")
+        assert dag.description
+        for task in dag.tasks:
+            assert task.owner == "mongo-backup"
+            assert task.doc_md, task.task_id
+    assert {"team:shop", "gold", "sharded"} <= set(dags["backup.approved.nightly"].tags)
+
+
+def test_schedules(dags: dict[str, Any]) -> None:
+    from airflow.sdk import CronTriggerTimetable
+
+    nightly = dags["backup.approved.nightly"].schedule
+    assert isinstance(nightly, CronTriggerTimetable)
+    assert nightly.expression == "0 2 * * *"
+    assert nightly.run_immediately is False
+    assert dags["backup.single.s"].schedule.expression == "0 0 * * *"
+    assert dags["backup.set.s"].schedule is None
+    assert dags["backup.set.s"].is_paused_upon_creation is True
+    assert dags["backup.approved.nightly"].is_paused_upon_creation is False
+
+
+def test_restores_start_by_hand_alone(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        if dag.dag_id.startswith("restore."):
+            assert dag.schedule is None
+            assert {kind.value for kind in dag.allowed_run_types} == {"manual"}
+
+
+def test_approval_is_never_the_default(dags: dict[str, Any]) -> None:
+    approve = dags["restore.approved"].get_task("approve")
+    assert approve.defaults == ["Reject"]
+    assert approve.ignore_downstream_trigger_rules
+    below = {task.task_id for task in approve.get_flat_relatives(upstream=False)}
+    assert {"disable_balancer", "drop_existing", "restore", "restore_metadata", "build_indexes"} <= below
+
+
+def test_metrics_are_pushed_of_failed_runs_too(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        assert dag.get_task("push_metrics").trigger_rule == "all_done"
+
+
+def test_commit_sees_the_dumps_themselves(dags: dict[str, Any]) -> None:
+    """Teardowns succeed after failed dumps too."""
+    for dag in dags.values():
+        if dag.dag_id.startswith("backup."):
+            assert "dump" in dag.get_task("commit_snapshot").upstream_task_ids
+            assert not [task for task in dag.get_task("commit_snapshot").upstream_list if task.is_setup]
+
+
+def test_serialised_dags_are_small_and_the_same_every_time(load: Load) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    def texts() -> dict[str, str]:
+        bag = load(*every_kind())
+        return {name: json.dumps(DagSerialization.to_dict(dag), sort_keys=True) for name, dag in bag.dags.items()}
+
+    first = texts()
+    assert first == texts()  # else every parse would make a new version of the DAG
+    assert max(map(len, first.values())) < 64 * 1024
+    for text in first.values():
+        assert "object at 0x" not in text
+
+
+SECRET = "planted-s3cret"
+
+
+def test_no_secret_reaches_a_dag(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections exist while the files are parsed and hold a secret: nothing of it may be in what Airflow stores."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    for name in ("SHOP-BACKUP", "SANDBOX-ENCRYPTION"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps({"conn_type": "generic", "password": SECRET}))
+    for dag in load(*every_kind()).dags.values():
+        assert SECRET not in json.dumps(DagSerialization.to_dict(dag))
+        for task in dag.tasks:
+            assert SECRET not in repr(vars(task))
+            assert set(task.template_fields) <= {"step", "member", "component"} or task.task_id == "approve"

@@ -1,0 +1,168 @@
+"""Tasks and their order, for each topology and consistency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.dags.support import Objects, shop
+
+from sandbox.objects import configuration
+
+SHARDED = {
+    "prepare": {"disable_balancer"},
+    "disable_balancer": {"identify_secondaries", "enable_balancer"},
+    "identify_secondaries": {"lock_config_server", "dump"},
+    "lock_config_server": {"lock_secondaries", "unlock_config_server"},
+    "lock_secondaries": {"dump", "unlock_secondaries"},
+    "dump": {"unlock_secondaries", "commit_snapshot"},
+    "unlock_secondaries": {"unlock_config_server", "finish"},
+    "unlock_config_server": {"enable_balancer", "finish"},
+    "enable_balancer": {"commit_snapshot", "finish"},
+    "commit_snapshot": {"apply_retention"},
+    "apply_retention": {"push_metrics"},
+    "push_metrics": {"finish"},
+    "finish": set(),
+}
+SHARDED_WINDOWS = {
+    "prepare": {"disable_balancer"},
+    "disable_balancer": {"identify_secondaries", "enable_balancer"},
+    "identify_secondaries": {"widen_history_windows", "dump"},
+    "widen_history_windows": {"dump", "restore_history_windows"},
+    "dump": {"restore_history_windows", "commit_snapshot"},
+    "restore_history_windows": {"enable_balancer", "finish"},
+    "enable_balancer": {"commit_snapshot", "finish"},
+    "commit_snapshot": {"apply_retention"},
+    "apply_retention": {"push_metrics"},
+    "push_metrics": {"finish"},
+    "finish": set(),
+}
+REPLICA_SET = {
+    "prepare": {"identify_secondaries"},
+    "identify_secondaries": {"lock_secondaries", "dump"},
+    "lock_secondaries": {"dump", "unlock_secondaries"},
+    "dump": {"unlock_secondaries", "commit_snapshot"},
+    "unlock_secondaries": {"commit_snapshot", "finish"},
+    "commit_snapshot": {"apply_retention"},
+    "apply_retention": {"push_metrics"},
+    "push_metrics": {"finish"},
+    "finish": set(),
+}
+STANDALONE = {
+    "prepare": {"identify_secondaries"},
+    "identify_secondaries": {"dump"},
+    "dump": {"commit_snapshot"},
+    "commit_snapshot": {"apply_retention"},
+    "apply_retention": {"push_metrics"},
+    "push_metrics": {"finish"},
+    "finish": set(),
+}
+RESTORE_SHARDED = {
+    "plan_restore": {"disable_balancer", "restore"},
+    "disable_balancer": {"drop_existing", "enable_balancer"},
+    "drop_existing": {"restore"},
+    "restore": {"restore_metadata"},
+    "restore_metadata": {"build_indexes"},
+    "build_indexes": {"verify_restore"},
+    "verify_restore": {"enable_balancer", "push_metrics"},
+    "enable_balancer": {"push_metrics", "finish"},
+    "push_metrics": {"finish"},
+    "finish": set(),
+}
+RESTORE_OTHERS = {
+    "plan_restore": {"drop_existing", "restore"},
+    "drop_existing": {"restore"},
+    "restore": {"build_indexes"},
+    "build_indexes": {"verify_restore"},
+    "verify_restore": {"push_metrics"},
+    "push_metrics": {"finish"},
+    "finish": set(),
+}
+
+Load = Callable[..., Any]
+
+
+def order(dag: Any) -> dict[str, set[str]]:
+    return {task.task_id: set(task.downstream_task_ids) for task in dag.tasks}
+
+
+@pytest.mark.parametrize(
+    ("target", "session", "expected"),
+    [
+        ("sharded", {}, SHARDED),
+        ("sharded", {"consistency": "snapshot"}, SHARDED_WINDOWS),
+        ("replica-set", {}, REPLICA_SET),
+        ("standalone", {}, STANDALONE),
+        ("standalone", {"consistency": "snapshot"}, STANDALONE),
+    ],
+)
+def test_backup(load: Load, target: str, session: Objects, expected: dict[str, set[str]]) -> None:
+    assert order(load(shop(target, **session)).dags["backup.shop.nightly"]) == expected
+
+
+def test_backup_of_a_replica_set_without_locks(load: Load) -> None:
+    found = order(load(shop("replica-set", consistency="snapshot")).dags["backup.shop.nightly"])
+    names = {"lock_secondaries": "widen_history_windows", "unlock_secondaries": "restore_history_windows"}
+    renamed = {names.get(k, k): {names.get(v, v) for v in below} for k, below in REPLICA_SET.items()}
+    assert found == renamed
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [("sharded", RESTORE_SHARDED), ("replica-set", RESTORE_OTHERS), ("standalone", RESTORE_OTHERS)],
+)
+def test_restore(load: Load, target: str, expected: dict[str, set[str]]) -> None:
+    assert order(load(shop(target)).dags["restore.shop"]) == expected
+
+
+def test_restore_with_approval_before_anything_is_touched(load: Load) -> None:
+    document = shop()
+    document["spec"]["restore"] = {"approval": True}
+    found = order(load(document).dags["restore.shop"])
+    expected = {**RESTORE_SHARDED, "plan_restore": {"approve", "restore"}, "approve": {"disable_balancer"}}
+    assert found == expected
+
+
+def test_mapped_tasks(load: Load) -> None:
+    document = shop(backup_timeout="3h")
+    document["spec"]["execution"] = {"max_parallel_dumps": 3, "pool": "disks"}
+    dags = load(document).dags
+    for task, limit in (
+        (dags["backup.shop.nightly"].get_task("dump"), 3 * 3600),
+        (dags["restore.shop"].get_task("restore"), 24 * 3600),
+    ):
+        assert task.is_mapped
+        assert task.max_active_tis_per_dagrun == 3
+        assert task.pool == "disks"
+        assert task.execution_timeout.total_seconds() == limit
+
+
+def test_same_step_behind_both_names(load: Load) -> None:
+    dag = load(shop(consistency="snapshot")).dags["backup.shop.nightly"]
+    assert dag.get_task("widen_history_windows").step == "lock_secondaries"
+    assert dag.get_task("restore_history_windows").step == "unlock_secondaries"
+    assert dag.get_task("dump").partial_kwargs["lock_task"] == "widen_history_windows"
+
+
+def test_form(load: Load) -> None:
+    two = configuration(name="archive", target="standalone")
+    other = {**two, "metadata": {"name": "copy"}, "spec": {**two["spec"], "target": {"name": "other"}}}
+    binding = {
+        "apiVersion": "mongo-backup/v1",
+        "kind": "AppBinding",
+        "metadata": {"name": "other"},
+        "spec": {"topology": "standalone", "hosts": ["other:27017"]},
+    }
+    dags = load(two, other, binding).dags
+    params = dags["restore.archive"].params
+    assert dict(params) == {
+        "snapshot": "latest",
+        "target": "standalone",
+        "existing": "refuse",
+        "users": "skip",
+        "include": [],
+        "exclude": [],
+    }
+    assert params.get_param("target").schema["enum"] == ["other", "standalone"]
+    assert dict(dags["restore.copy"].params)["target"] == "other"

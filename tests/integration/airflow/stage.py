@@ -1,0 +1,194 @@
+"""A sharded cluster, a repository and a live Airflow; ways to disturb a run; and what must be true after it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mongo_backup.connection import Connector
+from mongo_backup.credentials import Credentials
+from mongo_backup.journal import Journal
+from mongo_backup.locks.fsync import is_locked
+from mongo_backup.manifest.catalog import SetCatalog
+from mongo_backup.objects.app_binding import AppBinding
+from mongo_backup.objects.loader import load_directory
+from mongo_backup.repository.restic import Repository
+from sandbox.airflow import Airflow
+from sandbox.airflow_client import AirflowClient
+from sandbox.cluster import CONFIG, ShardedCluster
+from sandbox.waiting import wait_until
+
+CONFIGURATION = "rows"
+STEP_SECONDS = 2.0
+"""How long each read of the slow collection takes while `slow_reads` is on."""
+
+
+def slow_database(shard: str) -> str:
+    """The database of a shard whose collection `documents` can be made slow to read."""
+    return f"slow_{shard}"
+
+
+@dataclass
+class Stage:
+    """Everything a test of a running backup needs."""
+
+    cluster: ShardedCluster
+    airflow: Airflow
+    credentials: Credentials
+    objects: Path
+
+    @property
+    def client(self) -> AirflowClient:
+        """The REST API."""
+        return self.airflow.client
+
+    # Disturb
+
+    @contextlib.contextmanager
+    def slow_reads(self, component: str | None = None) -> Iterator[None]:
+        """Let every read of the slow collection take seconds: a dump that is sure to be running when it is disturbed.
+
+        :param component: only in this shard.
+        """
+        with contextlib.ExitStack() as stack:
+            for shard in [component] if component else self.cluster.shard_names:
+                data = {
+                    "failCommands": ["find", "getMore"],
+                    "namespace": f"{slow_database(shard)}.documents",
+                    "blockConnection": True,
+                    "blockTimeMS": int(STEP_SECONDS * 1000),
+                }
+                stack.enter_context(self.fail_point(data, *self.cluster.hosts(shard)))
+            yield
+
+    @contextlib.contextmanager
+    def fail_point(self, data: dict[str, Any], *hosts: str) -> Iterator[None]:
+        """Switch the server's fail point `failCommand` on, on these members."""
+        self._fail_point("alwaysOn", hosts, data)
+        try:
+            yield
+        finally:
+            self._fail_point("off", hosts)
+
+    def _fail_point(self, mode: str, hosts: tuple[str, ...], data: dict[str, Any] | None = None) -> None:
+        for host in hosts:
+            command: dict[str, Any] = {"configureFailPoint": "failCommand", "mode": mode}
+            self.cluster.client(host=host).admin.command({**command, **({"data": data} if data else {})})
+
+    def agents(self, step: str) -> list[psutil.Process]:
+        """Living agents of a step, such as `backup.dump`."""
+        return [one for one in self._descendants() if _is_agent(one, step)]
+
+    def task_processes(self, step: str) -> list[psutil.Process]:
+        """The task processes that run these agents: the parents of the agents' guards."""
+        return [agent.parents()[1] for agent in self.agents(step)]
+
+    def supervisors(self, step: str) -> list[psutil.Process]:
+        """The workers that watch these task processes."""
+        return [agent.parents()[2] for agent in self.agents(step)]
+
+    def _descendants(self) -> list[psutil.Process]:
+        keeper = self.airflow.components["scheduler"].pid
+        return psutil.Process(keeper).children(recursive=True) if keeper else []
+
+    def wait_agents(self, step: str, count: int = 1, *, timeout: float = 90) -> list[psutil.Process]:
+        """Wait until so many agents of the step are at work."""
+
+        def enough() -> list[psutil.Process] | None:
+            found = self.agents(step)
+            return found if len(found) >= count else None
+
+        return wait_until(enough, what=f"{count} agents of {step} are at work", timeout=timeout, interval=0.1)
+
+    # Look
+
+    def binding(self) -> AppBinding:
+        """The target."""
+        return AppBinding.model_validate(self.cluster.app_binding())
+
+    def marks(self) -> list[str]:
+        """What is left on the target that no backup may leave there."""
+        marks: list[str] = []
+        with Connector(binding=self.binding(), credentials=self.credentials, timeout_seconds=5) as connector:
+            marks += [f"{host} is locked" for host in self.cluster.hosts() if is_locked(connector, host)]
+            marks += [f"journal: {entry}" for entry in Journal(connector).entries()]
+        for host in self.cluster.hosts():
+            command = {"getParameter": 1, "minSnapshotHistoryWindowInSeconds": 1}
+            window = self.cluster.client(host=host).admin.command(command)["minSnapshotHistoryWindowInSeconds"]
+            marks += [f"{host} keeps history for {window} s"] if window != self.window else []
+        if self.balancer() != "full":
+            marks.append(f"the balancer is {self.balancer()}")
+        return marks
+
+    window = 300
+    """The server's default of `minSnapshotHistoryWindowInSeconds`."""
+
+    def balancer(self) -> str:
+        """Mode of the balancer, as `config.settings` has it: nothing there means on."""
+        found = self.cluster.client(component=CONFIG).config.settings.find_one({"_id": "balancer"}) or {}
+        return "off" if found.get("stopped") else str(found.get("mode", "full"))
+
+    def locked(self) -> list[str]:
+        """Members that are locked now."""
+        with Connector(binding=self.binding(), credentials=self.credentials, timeout_seconds=5) as connector:
+            return [host for host in self.cluster.hosts() if is_locked(connector, host)]
+
+    def complete_sets(self) -> set[str]:
+        """Ids of the complete sets in the repository."""
+        resolved = load_directory(self.objects).resolve(CONFIGURATION)
+        with Repository.of(
+            configuration=resolved.configuration, storage=resolved.storage, credentials=self.credentials
+        ) as repository:
+            return {entry.set_id for entry in SetCatalog.read(repository).complete()} if repository.exists() else set()
+
+    # Run
+
+    def start(self, session: str) -> tuple[str, str]:
+        """Trigger a backup; return the DAG's and the run's id."""
+        dag = f"backup.{CONFIGURATION}.{session}"
+        self.client.wait_for_dag(dag)
+        return dag, self.client.trigger(dag)
+
+    def start_and_wait_for_dumps(self, session: str = "main", *, count: int = 3) -> tuple[str, str]:
+        """Trigger a backup and wait until so many dumps are being made (call it within `slow_reads`)."""
+        dag, run = self.start(session)
+        self.client.wait_task(dag, run, "lock_secondaries", "success", timeout=120)
+        self.wait_agents("backup.dump", count)
+        return dag, run
+
+    def explain(self, dag: str, run: str) -> str:
+        """All that helps to understand a run that went another way."""
+        lines = [f"{task.name}: {task.state}, try {task.tries}" for task in self.client.tasks(dag, run)]
+        return "\n".join([*lines, "finish says:", self.client.log(dag, run, "finish")[-2000:]])
+
+
+def _is_agent(process: psutil.Process, step: str) -> bool:
+    try:
+        arguments = process.cmdline()
+    except psutil.Error:
+        return False
+    return "agent" in arguments and step in arguments and "guard.py" not in " ".join(arguments)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still runs."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def wait_gone(*processes: psutil.Process, timeout: float = 90) -> float:
+    """Wait until processes have ended; return the seconds."""
+    began = time.monotonic()
+    wait_until(
+        lambda: not any(alive(one) for one in processes),
+        what=f"processes {', '.join(str(one.pid) for one in processes)} have ended",
+        timeout=timeout,
+    )
+    return time.monotonic() - began

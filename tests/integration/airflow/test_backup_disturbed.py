@@ -1,0 +1,223 @@
+"""A backup by a real Airflow that somebody or something disturbs: the run is red and nothing is left on the target.
+
+Each test is a row of what can happen to a running backup. The dumps are made slow, so that they are sure to be running.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+from tests.integration.airflow.stage import Stage, wait_gone
+
+from sandbox.waiting import wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(300)]
+
+
+def ends_red(stage: Stage, dag: str, run: str, *, before: set[str], timeout: float = 180) -> None:
+    """The run fails, nothing is left on the target, no agent lives, no set was committed."""
+    state = stage.client.wait(dag, run, timeout=timeout)
+    assert state == "failed", stage.explain(dag, run)
+    assert stage.marks() == [], stage.explain(dag, run)
+    assert stage.agents("backup.dump") == []
+    assert stage.complete_sets() == before
+    assert "there is no snapshot of this run" in stage.client.log(dag, run, "finish")
+
+
+@pytest.fixture
+def before(stage: Stage) -> set[str]:
+    """Complete sets before the test; and nothing left by the test before."""
+    assert stage.marks() == []
+    return stage.complete_sets()
+
+
+def test_a_dump_is_marked_failed(stage: Stage, before: set[str]) -> None:
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        stage.client.mark_task(dag, run, "dump[1]", "failed")
+        ends_red(stage, dag, run, before=before)
+    states = stage.client.states(dag, run)
+    assert (states["dump[0]"], states["dump[1]"], states["dump[2]"]) == ("success", "failed", "success")
+    assert states["unlock_secondaries"] == states["enable_balancer"] == "success"
+    assert states["commit_snapshot"] == "skipped"
+
+
+def test_the_run_is_marked_failed(stage: Stage, before: set[str]) -> None:
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        agents = stage.agents("backup.dump")
+        stage.client.mark_run(dag, run, "failed")
+        ends_red(stage, dag, run, before=before)
+        wait_gone(*agents, timeout=1)
+    states = stage.client.states(dag, run)
+    assert states["unlock_secondaries"] == states["unlock_config_server"] == states["enable_balancer"] == "success"
+
+
+def test_the_run_is_marked_success(stage: Stage, before: set[str]) -> None:
+    """Airflow takes a person's word for the colour; but nothing is committed and nothing is left behind."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        agents = stage.agents("backup.dump")
+        stage.client.mark_run(dag, run, "success")
+        stage.client.wait(dag, run, timeout=120)
+        wait_gone(*agents, timeout=10)
+    wait_until(lambda: not stage.marks(), what="nothing is left on the target", timeout=30)
+    assert stage.complete_sets() == before
+
+
+def test_the_run_is_cleared_while_it_dumps(stage: Stage, before: set[str]) -> None:
+    """Everything again: the old agents end before the new ones begin, and the second backup is whole."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        agents = stage.agents("backup.dump")
+        stage.client.clear_run(dag, run)
+        wait_gone(*agents)
+    assert stage.client.wait(dag, run, timeout=180) == "success", stage.explain(dag, run)
+    assert stage.marks() == []
+    committed = stage.client.result(dag, run, "commit_snapshot")
+    assert stage.complete_sets() - before == {committed["set_id"]}
+
+
+def test_one_dump_is_cleared_while_others_run(stage: Stage, before: set[str]) -> None:
+    """Its setups run again, so the other members' locks are no longer those that their dumps began with."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        cleared = stage.client.clear_tasks(dag, run, "dump[1]")
+        assert {"dump", "lock_secondaries", "finish"} <= set(cleared)
+        state = stage.client.wait(dag, run, timeout=240)
+    assert stage.marks() == [], stage.explain(dag, run)
+    assert (state, stage.complete_sets()) == ("failed", before), stage.explain(dag, run)
+
+
+def test_a_failed_dump_is_cleared_alone(stage: Stage, before: set[str]) -> None:
+    """Without its setups there is no lock: it must not be dumped, and stay red."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        stage.client.mark_task(dag, run, "dump[1]", "failed")
+        ends_red(stage, dag, run, before=before)
+    body = {"dry_run": False, "dag_run_id": run, "only_failed": True, "reset_dag_runs": True}
+    stage.client.request("POST", f"dags/{dag}/clearTaskInstances", json=body)
+    ends_red(stage, dag, run, before=before)
+
+
+def test_a_task_process_is_killed(stage: Stage, before: set[str]) -> None:
+    """SIGKILL: Airflow calls no `on_kill`. The agent ends with its parent and undoes its marks."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        agent = stage.agents("backup.dump")[0]
+        agent.parents()[1].kill()
+        assert wait_gone(agent) < 30
+        ends_red(stage, dag, run, before=before)
+
+
+def test_a_killed_task_is_tried_again_and_never_overlaps(stage: Stage, before: set[str]) -> None:
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps("patient")
+        agents = stage.agents("backup.dump")
+        together: list[int] = []
+        watching = threading.Event()
+
+        def watch() -> None:
+            while not watching.wait(0.1):
+                together.append(len(stage.agents("backup.dump")))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        agents[0].parents()[1].kill()
+        state = stage.client.wait(dag, run, timeout=240)
+        watching.set()
+        watcher.join()
+    assert max(together) <= 3
+    tries = {task.name: task.tries for task in stage.client.tasks(dag, run) if task.task == "dump"}
+    assert sorted(tries.values()) == [1, 1, 2]
+    # Its lock went with the agent, so the second try must not be dumped as if it were still there.
+    assert state == "failed", stage.explain(dag, run)
+    assert stage.marks() == []
+    assert stage.complete_sets() == before
+
+
+def test_an_agent_is_killed(stage: Stage, before: set[str]) -> None:
+    """SIGKILL: it cannot undo anything itself. The teardowns do."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        stage.agents("backup.dump")[0].kill()
+        ends_red(stage, dag, run, before=before)
+
+
+def test_a_task_process_is_terminated(stage: Stage, before: set[str]) -> None:
+    """SIGTERM, as from a machine that goes down: the agent undoes its marks, the run is red."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        agent = stage.agents("backup.dump")[0]
+        agent.parents()[1].send_signal(signal.SIGTERM)
+        wait_gone(agent)
+        ends_red(stage, dag, run, before=before)
+
+
+def test_a_worker_is_killed(stage: Stage, before: set[str]) -> None:
+    """The supervisor is gone; Airflow sees it by the missing heartbeat, and the teardowns run after that."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        agent = stage.agents("backup.dump")[0]
+        agent.parents()[2].kill()
+        ends_red(stage, dag, run, before=before, timeout=240)
+
+
+def test_a_dump_takes_too_long(stage: Stage, before: set[str]) -> None:
+    with stage.slow_reads():
+        dag, run = stage.start("hasty")
+        ends_red(stage, dag, run, before=before)
+    assert "time limit" in stage.client.log(dag, run, "dump[1]")
+
+
+def test_the_api_server_is_restarted(stage: Stage, before: set[str]) -> None:
+    """Tasks outlive a short outage: the backup goes on and is whole."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        stage.airflow.restart("api-server", kill=True)
+    assert stage.client.wait(dag, run, timeout=240) == "success", stage.explain(dag, run)
+    assert stage.marks() == []
+    assert len(stage.complete_sets() - before) == 1
+
+
+def test_the_scheduler_and_all_its_tasks_are_killed(stage: Stage, before: set[str]) -> None:
+    """A machine dies and comes back: no agent survives, and the teardowns run when Airflow sees what happened."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        agents = stage.agents("backup.dump")
+        stage.airflow.restart("scheduler", kill=True)
+        wait_gone(*agents, timeout=5)
+        ends_red(stage, dag, run, before=before, timeout=240)
+
+
+@pytest.mark.parametrize(
+    ("command", "where", "task"),
+    [
+        ("fsync", "shard0", "lock_secondaries"),
+        ("fsync", "config", "lock_config_server"),
+        ("_configsvrBalancerStop", "config", "disable_balancer"),
+        ("replSetGetStatus", "shard0", "prepare"),
+    ],
+)
+def test_a_step_before_the_dumps_fails(stage: Stage, before: set[str], command: str, where: str, task: str) -> None:
+    data = {"failCommands": [command], "errorCode": 8000}
+    with stage.fail_point(data, *stage.cluster.hosts(where)):
+        dag, run = stage.start("main")
+        ends_red(stage, dag, run, before=before)
+    states = stage.client.states(dag, run)
+    assert states[task] == "failed", states
+    assert states["dump"] == "upstream_failed"
+
+
+def test_an_unlock_fails_at_first(stage: Stage, before: set[str]) -> None:
+    """It is tried again until it succeeds; the snapshot was whole all the time."""
+    data = {"failCommands": ["fsyncUnlock"], "errorCode": 8000}
+    hosts = stage.cluster.hosts("shard0")
+    with stage.fail_point(data, *hosts):
+        dag, run = stage.start("main")
+        stage.client.wait_task(dag, run, "unlock_secondaries", "up_for_retry", timeout=120)
+    assert stage.client.wait(dag, run, timeout=120) in ("success", "failed"), stage.explain(dag, run)
+    assert stage.marks() == []
+    assert stage.client.states(dag, run)["unlock_secondaries"] == "success"
