@@ -98,6 +98,7 @@ def _job(request: BackupRequest, connector: Connector, member: ChosenMember) -> 
         cluster_time=cluster_time,
         expected_catalog=held.catalog if held and cluster_time else None,
         config_server=_config_server(request, connector) if member.role is ComponentRole.SHARD else None,
+        connection=connector.options(),
         threads=request.objects.addon.spec.function("backup").threads,
     )
 
