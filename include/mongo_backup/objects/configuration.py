@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from mongo_backup.errors import ConfigurationError
 from mongo_backup.model import Model
+from mongo_backup.namespaces import NamespacePatterns
 from mongo_backup.objects.addon import Engine
 from mongo_backup.objects.base import CredentialsReference, KubernetesStyleObject, Name, Reference
 from mongo_backup.objects.quantities import Duration
@@ -24,6 +26,18 @@ class Consistency(StrEnum):
     """No lock: the member's history window is raised for the time of the dump."""
     NONE = "none"
     """Standalone: there is no oplog, so no common point. Only ever an outcome, never a wish."""
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        NamespacePatterns((pattern,))
+    except ConfigurationError as error:
+        raise ValueError(error.message) from None
+    return pattern
+
+
+NamespacePattern = Annotated[str, AfterValidator(_check_pattern)]
+"""`database.collection`; in both parts `*` stands for any text."""
 
 
 class Execution(Model):
@@ -74,9 +88,9 @@ class Session(Model):
     """If locking a member would endanger its set: read at the cluster time without a lock, or fail."""
     engine: Engine | None = None
     """None: what the addon's function says."""
-    include: tuple[str, ...] = ()
+    include: tuple[NamespacePattern, ...] = ()
     """Namespaces (`shop.orders`, `shop.*`) to back up; empty: all."""
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[NamespacePattern, ...] = ()
     """Namespaces to leave out."""
     retention_policy: Reference | None = None
     """None: keep everything."""

@@ -210,6 +210,12 @@ def test_load_file_reads_one(tmp_path: Path) -> None:
         ),
         (
             "consistency: snapshot",
+            "include: [shop.orders, audit]",
+            "shop.yaml:33: spec.sessions[1].include[1]: namespace pattern 'audit' is not of the form "
+            "database.collection: write 'audit.*' for a whole database",
+        ),
+        (
+            "consistency: snapshot",
             "timezone: Europe/Belin",
             "shop.yaml:33: spec.sessions[1].timezone: 'Europe/Belin' is no time zone; write a name such as UTC or "
             "Europe/Berlin (did you mean Europe/Berlin?)",
