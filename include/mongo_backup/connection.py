@@ -29,6 +29,7 @@ from mongo_backup.objects.app_binding import AppBinding
 Client = MongoClient[dict[str, Any]]
 
 _WRONG_CREDENTIALS = 18
+_REFUSED = "{host} refused the user name or password: check the AppBinding's credentials"
 _NOT_AUTHORIZED = 13
 _RETRY_CODES = {6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436}
 """Server error codes after which the same call may work: the drivers' "retryable" ones
@@ -41,18 +42,19 @@ def translate(error: PyMongoError, *, doing: str, host: str) -> MongoBackupError
     The driver's text is kept: it names hosts and codes, never passwords.
     """
     text = f"{doing} on {host} failed: {str(error)[:400]}"
-    if error.timeout:
-        return TransientError(f"{doing} on {host} took too long: {str(error)[:300]}")
     if isinstance(error, OperationFailure):
         if error.code == _WRONG_CREDENTIALS:
-            return ConfigurationError(f"{host} refused the user name or password: check the AppBinding's credentials")
+            return ConfigurationError(_REFUSED.format(host=host))
         if error.code == _NOT_AUTHORIZED and "requires authentication" in str(error):
             return ConfigurationError(f"{host} wants a login: give the AppBinding `credentials`")
         if error.code == _NOT_AUTHORIZED:
             return ConfigurationError(f"{text}; grant the privilege to the backup user (docs/reference/privileges.md)")
-        return TransientError(text) if error.code in _RETRY_CODES else PermanentError(text)
+        return TransientError(text) if error.timeout or error.code in _RETRY_CODES else PermanentError(text)
     if isinstance(error, DriverConfigurationError):
         return ConfigurationError(text)
+    if isinstance(error, ServerSelectionTimeoutError) and "AuthenticationFailed" in str(error):
+        # The driver forgets a member that refused it, and the next call does not find it.
+        return ConfigurationError(_REFUSED.format(host=host))
     if isinstance(error, ServerSelectionTimeoutError | AutoReconnect | NetworkTimeout):
         return TransientError(f"{host} cannot be reached ({doing}): {str(error)[:300]}")
     return PermanentError(text)

@@ -131,6 +131,7 @@ class MongosStandIn:
             self._run(self._end()).result(timeout=10)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout=10)
+        self._loop.close()
         self._lease.release()
 
     def __enter__(self) -> MongosStandIn:

@@ -16,6 +16,7 @@ from pymongo.errors import OperationFailure
 
 from mongo_backup.connection import Connector, mongo_errors
 from mongo_backup.errors import ConflictError, TransientError
+from mongo_backup.topology.replica_set import greet
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +28,9 @@ _NOT_LOCKED = 20  # IllegalOperation: "fsyncUnlock called when not locked"
 
 
 @contextmanager
-def answers(doing: str, host: str, *, seconds: float = ANSWER_SECONDS) -> Iterator[None]:
-    """Errors of the driver as ours, and a time limit for a member that hangs."""
-    with mongo_errors(doing, host), pymongo.timeout(seconds):
+def answers(doing: str, host: str, *, seconds: float | None = None) -> Iterator[None]:
+    """Errors of the driver as ours, and a time limit for a member that hangs (none given: `ANSWER_SECONDS`)."""
+    with mongo_errors(doing, host), pymongo.timeout(seconds or ANSWER_SECONDS):
         yield
 
 
@@ -50,7 +51,7 @@ def lock_is_pending(connector: Connector, host: str) -> bool:
 def process_id(connector: Connector, host: str) -> str:
     """Return what names the running server process: another one after a restart, and then no lock is left."""
     with answers("asking who it is", host):
-        return str(connector.member(host).admin.command("hello")["topologyVersion"]["processId"])
+        return str(greet(connector, host)["topologyVersion"]["processId"])
 
 
 def flush(connector: Connector, host: str) -> None:

@@ -19,7 +19,7 @@ from pymongo.errors import OperationFailure
 from mongo_backup.agent.contract import Held, LockResult
 from mongo_backup.cluster_time import cluster_time_supported, fix_cluster_time
 from mongo_backup.connection import Connector
-from mongo_backup.errors import MongoBackupError, PreconditionError, TransientError
+from mongo_backup.errors import ConflictError, MongoBackupError, PreconditionError, TransientError
 from mongo_backup.journal import LEASE_SECONDS, Journal, JournalEntry, JournalKind
 from mongo_backup.locks import fsync
 from mongo_backup.locks.probe import MemberProbe
@@ -105,6 +105,8 @@ class _Holder:
         ]
 
     def hold(self, *, with_cluster_time: bool) -> LockResult:
+        if all(member.mode is ReadMode.PLAIN for member in self._members):
+            return LockResult(consistency=Consistency.NONE)  # a standalone: nothing to hold
         self._refuse_others()
         self._release_own()
         on_all(self._members, lambda member: fsync.refuse_foreign_lock(self._connector, member.host))
@@ -236,12 +238,24 @@ class _Holder:
         unreadable = on_all(self._probes, lambda probe: probe.unreadable(point))
         return next((why for why in unreadable if why is not None), result)
 
+    def _lock_one(self, member: ChosenMember) -> float:
+        try:
+            return fsync.lock(self._connector, member.host)
+        except ConflictError:
+            # Ours is off again: what is left is somebody else's, and no undo of ours may touch it.
+            self._journal.remove(self._lock_entry(member))
+            raise
+
     def _lock_alone(self) -> LockResult:
         return self._lock(None, 1)
 
     def _lock(self, point: ClusterTime | None, attempt: int) -> LockResult:
         moments = dict(
-            zip((member.host for member in self._to_lock), lock_all(self._connector, self._to_lock), strict=True)
+            zip(
+                (member.host for member in self._to_lock),
+                lock_all(self._connector, self._to_lock, self._lock_one),
+                strict=True,
+            )
         )
         now = time.time()
         for member, locked in zip(

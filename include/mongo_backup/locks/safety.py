@@ -94,24 +94,38 @@ def _majority_problem(component: Component, member: Member, max_lag_seconds: flo
 
     That is the smaller of the majority of the votes and the number of voting members with data
     (https://www.mongodb.com/docs/manual/reference/write-concern/#calculating-majority-for-write-concern).
+    Members that copy from the locked one stand still with it: they look for another source only after it is
+    `maxSyncSourceLagSecs` (30 s) behind.
     """
     voting = [each for each in component.members if each.votes]
     with_data = [each for each in voting if not each.arbiter]
     needed = min(len(voting) // 2 + 1, len(with_data))
-    left = sum(
-        each.healthy
-        and each.state in _LIVE
-        and not each.delay_seconds
-        and (each.lag_seconds is None or each.lag_seconds <= max_lag_seconds)
-        for each in with_data
-        if each.host != member.host
-    )
+    fed = _fed_by(component, member)
+    left = sum(_keeps_up(each, max_lag_seconds) for each in with_data if each.host not in fed)
     if left >= needed:
         return None
+    without = f"without it{f' and {len(fed) - 1} that copy from it' if len(fed) > 1 else ''}"
     return (
-        f"without it {component.name} would have {left} healthy voting member{'s' if left != 1 else ''} with data,"
+        f"{without} {component.name} would have {left} healthy voting member{'s' if left != 1 else ''} with data,"
         f" and w:majority writes need {needed}"
     )
+
+
+def _keeps_up(member: Member, max_lag_seconds: float) -> bool:
+    return (
+        member.healthy
+        and member.state in _LIVE
+        and not member.delay_seconds
+        and (member.lag_seconds is None or member.lag_seconds <= max_lag_seconds)
+    )
+
+
+def _fed_by(component: Component, member: Member) -> set[str]:
+    """The member itself and all that copy from it, directly or over others."""
+    fed = {member.host}
+    while more := {each.host for each in component.members if each.sync_source in fed} - fed:
+        fed |= more
+    return fed
 
 
 def _oplog_problem(facts: LockFacts) -> str | None:

@@ -29,20 +29,23 @@ def on_all(items: Sequence[Item], act: Callable[[Item], Result]) -> list[Result]
     return [future.result() for future in futures]
 
 
-def lock_all(connector: Connector, members: Sequence[ChosenMember]) -> list[float]:
+def lock_all(
+    connector: Connector, members: Sequence[ChosenMember], lock: Callable[[ChosenMember], float]
+) -> list[float]:
     """Lock all members at one barrier; return for each the Unix time at which it was locked.
 
-    After an error some may be locked: the caller undoes it by the journal.
+    :param lock: locks one, and returns that time.
+    :raises MongoBackupError: after it some may be locked: the caller undoes it by the journal.
     """
     barrier = threading.Barrier(max(1, len(members)), timeout=_BARRIER_SECONDS)
 
-    def lock(member: ChosenMember) -> float:
+    def wait_and_lock(member: ChosenMember) -> float:
         try:
             fsync.is_locked(connector, member.host)  # a connection is open and logged in before the start
         except BaseException:
             barrier.abort()
             raise
         barrier.wait()
-        return fsync.lock(connector, member.host)
+        return lock(member)
 
-    return on_all(members, lock)
+    return on_all(members, wait_and_lock)

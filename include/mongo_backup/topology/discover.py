@@ -182,9 +182,7 @@ def _version(connector: Connector, host: str) -> str | None:
         greet(connector, host)
         with mongo_errors("asking for its version", host):
             return str(connector.member(host).admin.command("buildInfo")["version"])
-    except ConfigurationError:
-        raise
-    except MongoBackupError as error:
+    except MongoBackupError as error:  # a delayed member may still have an old password
         logger.warning("%s is healthy for its set, but from here: %s", host, error)
         return None
 

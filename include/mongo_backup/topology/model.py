@@ -38,6 +38,8 @@ class Member(Model):
     """`secondaryDelaySecs`."""
     lag_seconds: float | None = None
     """How far its last applied operation is behind the primary's; None where unknown."""
+    sync_source: str | None = None
+    """The member that it copies from; a chain ends at the primary."""
     tags: dict[str, str] = Field(default_factory=dict)
 
 

@@ -144,5 +144,6 @@ def _member(entry: dict[str, Any], state: dict[str, Any], newest: datetime | Non
         arbiter=entry.get("arbiterOnly", False),
         delay_seconds=int(entry.get("secondaryDelaySecs", entry.get("slaveDelay", 0))),
         lag_seconds=lag if healthy else None,
+        sync_source=state.get("syncSourceHost") or None,
         tags=entry.get("tags", {}),
     )
