@@ -26,15 +26,15 @@ import time
 COMMIT = b"C"
 PR_SET_PDEATHSIG = 1
 EXIT_CANNOT_START = 127
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def become(program: list[str], parent: int) -> None:
     """Turn this process, fresh from the fork, into the program. Never returns."""
     try:
-        for number in (*_IGNORED, signal.SIGPIPE, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)  # what is ignored would stay ignored in the program
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for number in (*_BLOCKED, signal.SIGPIPE, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a SIGINT that came since the fork ends it here
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
@@ -76,8 +76,9 @@ def main() -> None:
     for descriptor in (control, hold, *map(int, sys.argv[3].split(","))):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)  # the caller's life decides, not a signal to its group
+    # The caller's life decides, not a signal to its group. Blocked and not ignored: an ignored one would be lost
+    # if it was meant for the child before this has become the program.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)

@@ -81,8 +81,10 @@ _WORDS: tuple[tuple[Cause, str], ...] = (
     ),
     (
         Cause.ABSENT,
-        r"unable to open config file: [\s\S]*(?:no such file or directory|specified key does not exist|NoSuchKey"
-        r"|object doesn't exist|BlobNotFound|specified blob does not exist|does not exist|file does not exist|\b404\b)",
+        # The words of each store for "this one object is not there", and nothing wider: a repository is made on it.
+        r"unable to open config file: .*(?:config: no such file or directory|specified key does not exist|NoSuchKey"
+        r"|object doesn't exist|BlobNotFound|specified blob does not exist|config/> does not exist|file does not exist"
+        r"|unexpected HTTP response \(404\)|b2_download_file_by_name: 404)",
     ),
     (Cause.DAMAGED, r"ciphertext verification failed|invalid data returned|does not match|not a valid repository"),
     (
