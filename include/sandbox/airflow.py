@@ -22,7 +22,7 @@ from types import TracebackType
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import PermanentError
 from sandbox.airflow_client import AirflowClient
-from sandbox.ports import LOOPBACK, PortLease, lease_port
+from sandbox.ports import PortLease, lease_port
 from sandbox.processes import Process
 from sandbox.workspace import Workspace
 
@@ -93,7 +93,7 @@ class Airflow:
             },
             "database": {"sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}"},
             "api": {
-                "host": LOOPBACK,
+                "host": self._lease.host,
                 "port": self._lease.port,
                 "base_url": url,
                 "workers": 1,
@@ -120,7 +120,7 @@ class Airflow:
             "AIRFLOW_HOME": str(home),
             "MONGO_BACKUP_CONFIG": str(self.objects),
             "MONGO_BACKUP_RETRY_SECONDS": "2",
-            "NO_PROXY": f"{LOOPBACK},localhost",
+            "NO_PROXY": f"{self._lease.host},localhost",
             "PYTHONUNBUFFERED": "1",
         }
 

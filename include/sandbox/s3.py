@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mongo_backup.errors import PreconditionError
-from sandbox.ports import LOOPBACK, PortLease, lease_port
+from sandbox.ports import PortLease, lease_port
 from sandbox.processes import Process
 from sandbox.waiting import wait_until
 from sandbox.workspace import Workspace
@@ -92,8 +92,8 @@ class S3Store:
     def _new_process(self, *, full: bool) -> Process:
         folder = self.workspace.path
         options: dict[str, str | int] = {
-            "ip": LOOPBACK,
-            "ip.bind": LOOPBACK,
+            "ip": self._leases["s3.port"].host,
+            "ip.bind": self._leases["s3.port"].host,
             "dir": str(self.workspace.folder("data")),
             "master.volumeSizeLimitMB": self.volume_mb,
             "master.telemetry": "false",

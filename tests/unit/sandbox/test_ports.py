@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 
-from sandbox.ports import FIRST_PORT, LAST_PORT, LOOPBACK, lease_port
+from sandbox.ports import FIRST_PORT, LAST_PORT, LOOPBACK, lease_port, listening_on
 from sandbox.ports import _try_lease as try_lease
 
 TRY = "import sys; from sandbox.ports import _try_lease; print(_try_lease(int(sys.argv[1])) is not None)"
@@ -36,3 +36,10 @@ def test_a_port_that_somebody_listens_on_is_not_leased() -> None:
 def test_a_server_can_bind_a_leased_port() -> None:
     with lease_port() as lease, socket.create_server((LOOPBACK, lease.port)):
         pass
+
+
+def test_servers_listen_on_another_address_while_told_so() -> None:
+    with listening_on("127.0.0.2"), lease_port() as lease:
+        assert lease.address == f"127.0.0.2:{lease.port}"
+    with lease_port() as lease:
+        assert lease.address == f"{LOOPBACK}:{lease.port}"
