@@ -70,11 +70,11 @@ def test_members_that_do_not_answer(
     shop: ShardedCluster, objects_for: ObjectsFor, credentials_for: CredentialsFor
 ) -> None:
     objects, credentials = objects_for(shop), credentials_for(shop)
+    assert objects.target.spec.config_server is not None
     lease = lease_port()  # held by us, and nobody listens
     try:
-        gone = objects.target.spec.shards["shard1"].model_copy(update={"hosts": (lease.address,)})
-        shards = {**objects.target.spec.shards, "shard1": gone}
-        refused(retargeted(objects, shards=shards), credentials, TransientError, lease.address)
+        gone = objects.target.spec.config_server.model_copy(update={"hosts": (lease.address,)})
+        refused(retargeted(objects, config_server=gone), credentials, TransientError, lease.address)
     finally:
         lease.release()
     nothing_is_held(shop, objects, credentials)
@@ -99,7 +99,7 @@ def test_a_bucket_that_is_not_there(
     spec = objects.storage.spec.model_copy(update={"bucket": "nobody-made-this"})
     elsewhere = objects.model_copy(update={"storage": objects.storage.model_copy(update={"spec": spec})})
     refused(elsewhere, credentials, ConfigurationError, "nobody-made-this")
-    assert "nobody-made-this" not in [each["Name"] for each in s3_store.client.list_buckets()["Buckets"]]
+    assert "nobody-made-this" not in [each["Name"] for each in s3_store.client().list_buckets()["Buckets"]]
     nothing_is_held(shop, objects, credentials)
 
 
