@@ -116,6 +116,10 @@ class Connector:
         """Return a client that talks to this one member, whatever its state."""
         return self._client((host,), directConnection=True)
 
+    def stranger(self, host: str) -> Client:
+        """Return a client that talks to this one member without logging in: an arbiter knows no users, but `hello`."""
+        return self._client((host,), login=False, directConnection=True)
+
     def primary(self, hosts: tuple[str, ...], replica_set: str) -> Client:
         """Return a client that finds the set's primary and follows it."""
         return self._client(hosts, replicaSet=replica_set)
@@ -124,8 +128,8 @@ class Connector:
         """Return a client to the routers, if the AppBinding names any."""
         return self._client(self.binding.spec.mongos) if self.binding.spec.mongos else None
 
-    def options(self) -> dict[str, Any]:
-        """The driver's options for this deployment (with the password: never log them)."""
+    def options(self, *, login: bool = True) -> dict[str, Any]:
+        """The driver's options for this deployment (with the password, unless `login` is off: never log them)."""
         spec = self.binding.spec
         options: dict[str, Any] = {
             "appname": "mongo-backup",
@@ -133,7 +137,8 @@ class Connector:
             "connectTimeoutMS": self._timeout_ms,
             "retryReads": True,
         }
-        options.update(self._authentication())
+        if login:
+            options.update(self._authentication())
         if spec.tls is not None and spec.tls.enabled:
             options["tls"] = True
             options["tlsAllowInvalidHostnames"] = spec.tls.allow_invalid_hostnames
@@ -171,9 +176,9 @@ class Connector:
             file.write(text)
         return str(path)
 
-    def _client(self, hosts: tuple[str, ...], **options: Any) -> Client:
-        key = (*hosts, *map(str, options.items()))
+    def _client(self, hosts: tuple[str, ...], *, login: bool = True, **options: Any) -> Client:
+        key = (*hosts, str(login), *map(str, options.items()))
         with self._clients_lock, mongo_errors("connecting", ",".join(hosts)):
             if key not in self._clients:
-                self._clients[key] = MongoClient(list(hosts), **self.options(), **options)
+                self._clients[key] = MongoClient(list(hosts), **self.options(login=login), **options)
             return self._clients[key]

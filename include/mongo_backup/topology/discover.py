@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import pymongo
 
 from mongo_backup.connection import Connector, mongo_errors
 from mongo_backup.errors import ConfigurationError, MongoBackupError, TransientError
@@ -17,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 CONFIG = "config"
 STANDALONE = "standalone"
+_ANSWER_SECONDS = 20.0
 
 
 def discover(connector: Connector) -> Topology:
@@ -146,10 +149,15 @@ def _topology(
     hosts = [member.host for component in components for member in component.members if _is_asked(member)]
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(hosts)))) as pool:
         found = dict(zip(hosts, pool.map(lambda host: _version(connector, host), hosts), strict=True))
-    versions = [version for version in found.values() if version]
+    versions = [version for version in found.values() if isinstance(version, str)]
+    errors = [error for error in found.values() if isinstance(error, MongoBackupError)]
     if not versions:
-        raise TransientError("no member of the deployment answers from here: " + ", ".join(hosts))
-    reached = [_with_reach(component, found) for component in components]
+        raise next((error for error in errors if isinstance(error, ConfigurationError)), None) or TransientError(
+            "no member of the deployment answers from here: " + "; ".join(map(str, errors))
+        )
+    reached = [
+        _with_reach(component, {host for host in found if isinstance(found[host], str)}) for component in components
+    ]
     return Topology(
         kind=kind,
         components=tuple(reached),
@@ -164,9 +172,9 @@ def _is_asked(member: Member) -> bool:
     return member.healthy and not member.arbiter
 
 
-def _with_reach(component: Component, versions: Mapping[str, str | None]) -> Component:
+def _with_reach(component: Component, reachable: set[str]) -> Component:
     members = tuple(
-        member.model_copy(update={"reachable": versions.get(member.host) is not None or member.arbiter})
+        member.model_copy(update={"reachable": member.host in reachable or member.arbiter})
         for member in component.members
     )
     return component.model_copy(update={"members": members})
@@ -177,14 +185,14 @@ def version_number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.partition("-")[0].split("."))
 
 
-def _version(connector: Connector, host: str) -> str | None:
+def _version(connector: Connector, host: str) -> str | MongoBackupError:
     try:
         greet(connector, host)
-        with mongo_errors("asking for its version", host):
+        with mongo_errors("asking for its version", host), pymongo.timeout(_ANSWER_SECONDS):
             return str(connector.member(host).admin.command("buildInfo")["version"])
     except MongoBackupError as error:  # a delayed member may still have an old password
         logger.warning("%s is healthy for its set, but from here: %s", host, error)
-        return None
+        return error
 
 
 def _fcv(connector: Connector, component: Component) -> str | None:

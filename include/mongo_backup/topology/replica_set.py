@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
+import pymongo
+
 from mongo_backup.connection import Connector, mongo_errors
 from mongo_backup.errors import ConfigurationError, MongoBackupError, TransientError
 from mongo_backup.topology.model import Component, ComponentRole, Member
@@ -19,6 +21,7 @@ from mongo_backup.topology.model import Component, ComponentRole, Member
 logger = logging.getLogger(__name__)
 
 _KNOCK_SECONDS = 3.0
+_ANSWER_SECONDS = 20.0
 _UNREACHABLE = "(not reachable/healthy)"
 
 
@@ -33,15 +36,14 @@ def listens(host: str, *, timeout_seconds: float = _KNOCK_SECONDS) -> bool:
 
 
 def greet(connector: Connector, host: str) -> dict[str, Any]:
-    """Return a member's `hello`.
+    """Return a member's `hello`, which needs no login.
 
     :raises TransientError: it does not answer.
-    :raises ConfigurationError: it refuses the credentials.
     """
     if not listens(host):
         raise TransientError(f"{host} cannot be reached: nothing accepts connections there; is the server up?")
-    with mongo_errors("asking who it is", host):
-        return connector.member(host).admin.command("hello")
+    with mongo_errors("asking who it is", host), pymongo.timeout(_ANSWER_SECONDS):
+        return connector.stranger(host).admin.command("hello")
 
 
 def greet_all(connector: Connector, hosts: Iterable[str]) -> dict[str, dict[str, Any] | MongoBackupError]:
@@ -64,22 +66,26 @@ def first_answer(
     """Return one host that answers (the primary if it is among them), its `hello`, and all answers.
 
     :param what: whose hosts they are, for the errors: "shard shard0".
-    :raises ConfigurationError: the credentials are wrong, or the hosts belong to different sets.
+    :raises ConfigurationError: the hosts belong to different sets.
     :raises TransientError: none answers.
     """
     answers = greet_all(connector, hosts)
     good = {host: answer for host, answer in answers.items() if isinstance(answer, dict)}
     problems = [answer for answer in answers.values() if isinstance(answer, MongoBackupError)]
     if not good:
-        for problem in problems:
-            if isinstance(problem, ConfigurationError):
-                raise problem
         raise TransientError(f"no member of {what} answers: " + "; ".join(str(problem) for problem in problems))
     _same_set(good, what)
     for problem in problems:
         logger.warning("%s: %s", what, problem)
-    host = next((host for host, hello in good.items() if hello.get("isWritablePrimary")), next(iter(good)))
+    host = min(good, key=lambda host: _rank(good[host]))
     return host, good[host], good
+
+
+def _rank(hello: dict[str, Any]) -> int:
+    """The primary first, an arbiter last: nobody can log in there."""
+    if hello.get("isWritablePrimary"):
+        return 0
+    return 2 if hello.get("arbiterOnly") else 1
 
 
 def _same_set(answers: dict[str, dict[str, Any]], what: str) -> None:
@@ -114,8 +120,6 @@ def _best_view(connector: Connector, host: str, hello: dict[str, Any]) -> str:
         return host
     try:
         greet(connector, primary)
-    except ConfigurationError:
-        raise
     except MongoBackupError as error:
         logger.warning("%s says its primary is %s, but from here %s", host, primary, error)
         return host
