@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup tools check lint types test test-unit test-dags test-integration demo sandbox bench clean
+.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-kubernetes demo sandbox bench clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -45,6 +45,9 @@ test-dags: setup  ## DAG integrity and policy
 
 test-integration: setup  ## real servers
 	$(BIN)/pytest tests/integration
+
+test-kubernetes: setup  ## pods on a real Kubernetes (root; builds it once, 10 to 15 minutes on 2 cores)
+	$(BIN)/pytest tests/kubernetes
 
 demo: setup  ## back up a real sharded cluster under load, destroy it, restore it, compare
 	$(BIN)/python -m sandbox.demo

@@ -101,5 +101,5 @@ def _read_secret(folder: Path) -> dict[str, Any]:
         for file in folder.iterdir()
         if not file.name.startswith("..")  # the kubelet's own, behind the links
     }
-    named = {name: keys.pop(name) for name in ("username", "password") if name in keys}
+    named: dict[str, Any] = {name: keys.pop(name) for name in ("username", "password") if name in keys}
     return {**named, "extra": keys}

@@ -55,7 +55,11 @@ def _missing_objects(configuration: BackupConfiguration, objects: ObjectSet) -> 
 def _unreadable_secrets(configuration: BackupConfiguration, objects: ObjectSet) -> Iterator[Problem]:
     """A Kubernetes Secret is read by pods alone."""
     spec = configuration.spec
-    if spec.execution.runner != "local":
+    if spec.execution.runner == "local":
+        where, way = "`spec.execution.runner` is local", "`runner: kubernetes` here"
+    elif spec.execution.control_steps == "worker":
+        where, way = "`spec.execution.control_steps` is worker", "`control_steps: pod` here"
+    else:
         return
     binding, storage = objects.app_bindings.get(spec.target.name), objects.storages.get(spec.storage.name)
     references: list[tuple[Path, str, CredentialsReference | None]] = [
@@ -72,8 +76,8 @@ def _unreadable_secrets(configuration: BackupConfiguration, objects: ObjectSet) 
         if reference is not None and reference.secret is not None:
             yield (
                 path,
-                f"{whose} names a Kubernetes Secret, which only pods read, but `spec.execution.runner` is local; "
-                "write `connection: <id of an Airflow Connection>` there, or `runner: kubernetes` here",
+                f"{whose} names a Kubernetes Secret, which only pods read, but {where}; "
+                f"write `connection: <id of an Airflow Connection>` there, or {way}",
             )
 
 

@@ -13,17 +13,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import yaml
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from kubernetes import client as k8s
 from kubernetes import config as k8s_config
+from kubernetes import utils as k8s_utils
 from mongo_backup.errors import PreconditionError
 from mongo_backup.objects.addon import DEFAULT_IMAGE
 from sandbox.kubernetes.binaries import cache_folder, install_debian_packages, kubernetes_programs, run
 from sandbox.kubernetes.files import NODE_NAME, PAUSE_IMAGE, kubeconfig, secret_file, write_files
 from sandbox.kubernetes.images import pause_layer, write_archive
 from sandbox.kubernetes.network import lease_link
+from sandbox.mongod import accepts_connections
 from sandbox.processes import Process
 from sandbox.waiting import wait_until
 from sandbox.workspace import Workspace
@@ -176,7 +179,8 @@ class KubernetesCluster:
         }
 
     def _api_ready(self) -> bool:
-        return self.authority.exists() and self._answers(lambda: bool(self.core.list_namespace(limit=1)))
+        listens = self.authority.exists() and accepts_connections(API_PORT, self.link.node)
+        return listens and self._answers(lambda: bool(self.core.list_namespace(limit=1)))
 
     def _node_ready(self) -> bool:
         def ready() -> bool:
@@ -245,6 +249,15 @@ class KubernetesCluster:
     def core(self) -> k8s.CoreV1Api:
         """The core API, as one who may do anything."""
         return k8s.CoreV1Api(self.api)
+
+    def apply(self, folder: Path) -> None:
+        """Create what a kustomize base lists, in its order."""
+        base = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
+        for file in base["resources"]:
+            for document in yaml.safe_load_all((folder / file).read_text("utf-8")):
+                k8s_utils.create_from_dict(self.api, document)
+                if document["kind"] == "Namespace":
+                    self._wait_for_accounts(document["metadata"]["name"])
 
     def load_image(self, name: str, *, layers: Sequence[Path], **settings: Any) -> None:
         """Give the node an image (pods need `imagePullPolicy: Never` or `IfNotPresent`).

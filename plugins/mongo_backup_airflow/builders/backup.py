@@ -30,7 +30,6 @@ from mongo_backup_airflow.operators.backup import (
     FinishBackupOperator,
     IdentifySecondariesOperator,
 )
-from mongo_backup_airflow.runners.base import check_runner
 from mongo_backup_airflow.subject import Subject
 
 WIDEN = "widen_history_windows"
@@ -38,14 +37,10 @@ NARROW = "restore_history_windows"
 
 
 def build_backup_dag(subject: Subject) -> DAG:
-    """Build the DAG of one session.
-
-    :raises ConfigurationError: the configuration asks for what this version does not have.
-    """
+    """Build the DAG of one session."""
     objects = subject.objects
     configuration, topology = objects.configuration, objects.target.spec.topology
     session = configuration.session(subject.session or "")
-    check_runner(configuration.spec.execution)
     dag = DAG(
         dag_id=wiring.backup_dag_id(configuration.name, session.name),
         description=backup_description(subject, session),

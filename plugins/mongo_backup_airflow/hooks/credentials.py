@@ -47,20 +47,33 @@ def restore_references(objects: Objects, target: AppBinding) -> Iterator[Credent
     yield target.spec.restore_credentials
 
 
-def credentials_document(references: Iterable[CredentialsReference | None]) -> SecretStr:
+def secret_names(references: Iterable[CredentialsReference | None]) -> tuple[str, ...]:
+    """The Kubernetes Secrets among the references: pods get them without a detour over the worker."""
+    names = (each.secret.name for each in references if each is not None and each.secret is not None)
+    return tuple(dict.fromkeys(names))
+
+
+def credentials_document(
+    references: Iterable[CredentialsReference | None], *, secrets_elsewhere: bool = False
+) -> SecretStr:
     """Look the references up and return the JSON document that `mongo_backup.credentials` describes.
 
+    :param secrets_elsewhere: leave out Kubernetes Secrets: the step runs in a pod, which mounts them.
     :raises ConfigurationError: a connection does not exist, or a reference cannot be read by a worker.
     :raises TransientError: the cloud did not hand out its key.
     """
-    wanted = {reference.key: reference for reference in references if reference is not None}
+    wanted = {
+        reference.key: reference
+        for reference in references
+        if reference is not None and not (secrets_elsewhere and reference.secret is not None)
+    }
     return SecretStr(json.dumps({key: _look_up(reference) for key, reference in wanted.items()}))
 
 
 def _look_up(reference: CredentialsReference) -> dict[str, Any]:
     if reference.connection is None:
         raise ConfigurationError(
-            f"{reference.key}: only pods read Kubernetes Secrets, and the runner is local: "
+            f"{reference.key}: only pods read Kubernetes Secrets, and this step runs on the worker: "
             "write `connection: <id of an Airflow Connection>` instead"
         )
     connection = _connection(reference.connection)

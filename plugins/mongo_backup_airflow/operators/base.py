@@ -14,7 +14,7 @@ from mongo_backup.agent.contract import Envelope, RunIdentity
 from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError
 from mongo_backup.model import Model
 from mongo_backup.objects.base import CredentialsReference
-from mongo_backup_airflow.runners.base import Runner, StepCall, runner_for
+from mongo_backup_airflow.runners.base import Runner, StepCall, runner_for, runs_in_pod
 from mongo_backup_airflow.subject import Subject
 
 if TYPE_CHECKING:
@@ -97,20 +97,33 @@ class AgentOperator(BaseOperator):
     # How it is run
 
     def _call_agent(self, context: Context) -> Envelope:
-        from mongo_backup_airflow.hooks.credentials import credentials_document
+        call = self._call(context)
+        self._runner = runner_for(self.subject.objects, call.step)
+        return self._runner.run(call)
 
-        ti = context["ti"]
-        self._runner = runner_for(self.subject.objects.configuration.spec.execution)
-        index = f"[{ti.map_index}]" if (ti.map_index or -1) >= 0 else ""
-        return self._runner.run(
-            StepCall(
-                step=f"{self.family}.{self.step}",
-                request=self.request(context),
-                credentials=credentials_document(self.references(context)),
-                run=run_identity(context).owner,
-                task=f"{ti.task_id}{index}",
-                alone=self.step not in self.side_by_side,
-            )
+    def _call(self, context: Context) -> StepCall:
+        from mongo_backup_airflow.hooks.credentials import credentials_document, secret_names
+
+        ti, step, objects = context["ti"], f"{self.family}.{self.step}", self.subject.objects
+        index = f"[{ti.map_index}]" if ti.map_index is not None and ti.map_index >= 0 else ""
+        in_pod = runs_in_pod(objects.configuration.spec.execution, step)
+        references = list(self.references(context))
+        request = self.request(context)
+        return StepCall(
+            step=step,
+            request=request,
+            credentials=credentials_document(references, secrets_elsewhere=in_pod),
+            secrets=secret_names(references),
+            run=run_identity(context).owner,
+            task=f"{ti.task_id}{index}",
+            alone=self.step not in self.side_by_side,
+            labels={
+                "configuration": objects.configuration.name,
+                "session": self.subject.session or "",
+                "component": getattr(request, "component", None) or "",
+            },
+            limit=self.execution_timeout,
+            try_number=ti.try_number,
         )
 
     def _as_airflow_sees_it(self, error: MongoBackupError) -> Exception:

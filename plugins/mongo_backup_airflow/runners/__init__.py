@@ -1,1 +1,1 @@
-"""Where a step runs: as a process of the worker, later as a pod."""
+"""Where a step runs: as a process of the worker, or as a pod."""

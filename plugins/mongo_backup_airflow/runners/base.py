@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
 from pydantic import SecretStr
 
-from mongo_backup.agent.contract import Envelope
-from mongo_backup.errors import ConfigurationError
+from mongo_backup.agent.contract import Envelope, Objects
 from mongo_backup.model import Model
+from mongo_backup.objects.addon import Function, TaskName
 from mongo_backup.objects.configuration import Execution
 
 
@@ -24,6 +26,9 @@ class StepCall:
     :param task: the task within the run, `<task id>[<map index>]`.
     :param alone: start only when no other agent of this run lives any more: what an older try left behind may
         not run beside this one.
+    :param secrets: names of Kubernetes Secrets that the step needs; only pods can read them.
+    :param labels: words for people who look for what belongs to the step: `configuration`, `session`, `component`.
+    :param limit: how long the step may take at most; None: no limit.
     """
 
     step: str
@@ -32,6 +37,10 @@ class StepCall:
     run: str
     task: str
     alone: bool
+    secrets: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    limit: timedelta | None = None
+    try_number: int = 1
 
 
 class Runner(Protocol):
@@ -47,23 +56,35 @@ class Runner(Protocol):
         """Ask the running step to undo its marks and end. Safe in a signal handler; returns at once."""
 
 
-def check_runner(execution: Execution) -> None:
-    """Refuse a configuration that asks for a runner which is not there.
+TASKS: dict[str, TaskName] = {
+    "backup.dump": "backup",
+    "backup.commit_snapshot": "maintain",
+    "backup.apply_retention": "maintain",
+    "restore.restore": "restore",
+    "restore.build_indexes": "restore",
+    "restore.verify_restore": "verify",
+}
+"""Which of an addon's functions a step is part of; one that is not named is `control`, short and small."""
 
-    :raises ConfigurationError: with the way out in its text.
-    """
-    if execution.runner != "local":
-        raise ConfigurationError(
-            f"spec.execution.runner: {execution.runner} is not available in this version: write `runner: local`"
-        )
+
+def function_for(objects: Objects, step: str) -> Function:
+    """The addon's function that a step runs as."""
+    return objects.addon.spec.function(TASKS.get(step, "control"))
 
 
-def runner_for(execution: Execution) -> Runner:
-    """Return a new runner of the kind that the configuration asks for.
+def runs_in_pod(execution: Execution, step: str) -> bool:
+    """Whether the configuration wants this step in a pod."""
+    on_worker = execution.control_steps == "worker" and step not in TASKS
+    return execution.runner == "kubernetes" and not on_worker
 
-    :raises ConfigurationError: see `check_runner`.
-    """
-    check_runner(execution)
+
+def runner_for(objects: Objects, step: str) -> Runner:
+    """Return a new runner of the kind that the configuration asks for."""
+    execution = objects.configuration.spec.execution
+    if runs_in_pod(execution, step):
+        from mongo_backup_airflow.runners.kubernetes import KubernetesRunner
+
+        return KubernetesRunner(execution=execution, function=function_for(objects, step))
     from mongo_backup_airflow.runners.local import LocalRunner
 
     return LocalRunner()

@@ -35,13 +35,14 @@ class LogRelay:
             self._rest += data
             while (end := self._rest.find(b"\n")) >= 0:
                 line, self._rest = self._rest[:end], self._rest[end + 1 :]
-                _say(line)
+                say(line)
         if self._rest:
             line, self._rest = self._rest, b""
-            _say(line)
+            say(line)
 
 
-def _say(line: bytes) -> None:
+def say(line: bytes) -> None:
+    """Write one line of an agent's log into the task's, with its level."""
     text = line.decode("utf-8", errors="replace")
     match = LOG_LINE.match(text)
     if match:

@@ -1,0 +1,1 @@
+"""Agent steps as pods: what the runner `kubernetes` is made of."""

@@ -1,0 +1,152 @@
+"""From the state of a pod to how its step ended: the agent's own result document, or a clear reason for its lack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.cncf.kubernetes.utils.pod_manager import detect_pod_terminate_early_issues
+
+from mongo_backup.agent.contract import Envelope
+from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError, PermanentError, TransientError
+from mongo_backup_airflow.pods.spec import CONTAINER
+
+KILLED = 137
+CANNOT_START = frozenset({"ContainerCannotRun", "StartError", "RunContainerError"})
+CANNOT_CREATE = frozenset({"CreateContainerConfigError", "CreateContainerError", "InvalidImageName"})
+WRONG_IMAGE = frozenset({"InvalidImageName", "ErrImageNeverPull"})
+
+
+def container_status(pod: Any) -> Any | None:
+    """The state of the agent's container, None before there is one."""
+    statuses = pod.status.container_statuses or []
+    return next((each for each in statuses if each.name == CONTAINER), None)
+
+
+def terminated(pod: Any) -> Any | None:
+    """The end of the agent's container, None before it."""
+    status = container_status(pod)
+    return status.state.terminated if status is not None and status.state else None
+
+
+def has_ended(pod: Any) -> bool:
+    """Whether nothing of the agent runs any more."""
+    return pod.status.phase in ("Succeeded", "Failed") or terminated(pod) is not None
+
+
+def is_running(pod: Any) -> bool:
+    """Whether the agent has started."""
+    status = container_status(pod)
+    return bool(status is not None and status.state and (status.state.running or status.state.terminated))
+
+
+def why_not_starting(pod: Any) -> MongoBackupError | None:
+    """A reason for which a pod that is still pending will not start however long one waits."""
+    status = container_status(pod)
+    waiting = status.state.waiting if status is not None and status.state else None
+    image = status.image if status is not None else "the image"
+    if waiting is not None and waiting.reason in WRONG_IMAGE:
+        return ConfigurationError(f"image {image!r}: {waiting.reason}: {waiting.message}; correct the addon's function")
+    if waiting is not None and waiting.reason in CANNOT_CREATE:
+        return ConfigurationError(f"the container cannot be made: {waiting.reason}: {waiting.message}")
+    if message := detect_pod_terminate_early_issues(pod):
+        return TransientError(f"image {image!r} cannot be pulled: {_one_line(message)}; correct the addon's function")
+    return None
+
+
+def why_still_pending(pod: Any, warnings: list[str]) -> str:
+    """What a pod is waiting for, in words."""
+    for condition in pod.status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status != "True":
+            return f"no node takes it: {condition.message or condition.reason}"
+    status = container_status(pod)
+    if status is not None and status.state and status.state.waiting and status.state.waiting.message:
+        return f"{status.state.waiting.reason}: {status.state.waiting.message}"
+    return warnings[-1] if warnings else "Kubernetes does not say why"
+
+
+def how_it_ended(pod: Any, *, step: str, asked: bool) -> Envelope:
+    """How the step ended.
+
+    :param pod: the last that was seen of it.
+    :param asked: this process itself asked the pod to end.
+    """
+    envelope = agents_own(pod, step=step)
+    disturbed = None if asked else _disturbance(pod)
+    if envelope is not None and (envelope.ok or disturbed is None):
+        return envelope
+    return failed(step, disturbed or _without_result(pod))
+
+
+def agents_own(pod: Any, *, step: str) -> Envelope | None:
+    """The result document, if it is there, whole, and says what the exit code says."""
+    end = terminated(pod)
+    if end is None or not end.message:
+        return None
+    try:
+        found = Envelope.model_validate_json(end.message)
+    except ValueError:
+        return None
+    return found if found.step == step and found.ok == (end.exit_code == 0) else None
+
+
+def failed(step: str, error: MongoBackupError) -> Envelope:
+    """A result document for an error that the agent could not write itself."""
+    return Envelope(
+        step=step, ok=False, exit_code=error.exit_code, error_type=type(error).__name__, message=error.message
+    )
+
+
+def _disturbance(pod: Any) -> MongoBackupError | None:
+    """What befell the pod from outside: another try makes sense whatever the agent said."""
+    node = pod.spec.node_name or "its node"
+    if pod.status.reason == "DeadlineExceeded":
+        return PermanentError("the pod was ended after its activeDeadlineSeconds: the step's time limit is over")
+    if pod.status.reason == "Evicted":
+        return TransientError(
+            f"the pod was evicted from {node}: {_one_line(pod.status.message)}; "
+            "raise resources.requests of the addon's function if it happens again"
+        )
+    for condition in pod.status.conditions or []:
+        if condition.type == "DisruptionTarget" and condition.status == "True":
+            return TransientError(f"the pod was taken off {node} ({condition.reason}): {_one_line(condition.message)}")
+    end = terminated(pod)
+    if end is not None and end.reason == "OOMKilled":
+        return TransientError(
+            f"the agent was killed for want of memory (OOMKilled, limit {_memory_limit(pod)}): "
+            "raise resources.limits.memory of the addon's function"
+        )
+    if pod.metadata.deletion_timestamp is not None and (end is None or end.exit_code != 0):
+        return TransientError("somebody or something else deleted the pod")
+    return None
+
+
+def _without_result(pod: Any) -> MongoBackupError:
+    end = terminated(pod)
+    if end is None:
+        detail = _one_line(f"{pod.status.reason or ''} {pod.status.message or ''}") or f"phase {pod.status.phase}"
+        return TransientError(f"the pod ended before the agent started: {detail}")
+    if end.reason in CANNOT_START:
+        return ConfigurationError(f"the image cannot run the agent: {end.reason}: {_one_line(end.message)}")
+    if end.exit_code == KILLED:
+        return TransientError("the agent was killed (SIGKILL): by its node, for want of memory, or by a person")
+    return _as_the_code_says(end.exit_code)
+
+
+def _as_the_code_says(code: int) -> MongoBackupError:
+    envelope = Envelope(
+        step="",
+        ok=False,
+        exit_code=ExitCode(code) if code in set(ExitCode) and code else ExitCode.UNEXPECTED,
+        message=f"the agent ended with exit status {code} and without a valid result: see the log above",
+    )
+    return envelope.error()
+
+
+def _memory_limit(pod: Any) -> str:
+    container = next((each for each in pod.spec.containers if each.name == CONTAINER), None)
+    limits = (container.resources.limits or {}) if container is not None and container.resources else {}
+    return str(limits.get("memory", "none of its own"))
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())

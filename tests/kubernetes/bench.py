@@ -1,0 +1,107 @@
+"""Runs single agent steps in pods of the test cluster, without Airflow's scheduler."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from mongo_backup.agent.contract import BackupRequest, Envelope, Objects, RunIdentity
+from mongo_backup.credentials import Credentials
+from mongo_backup.objects.addon import Function
+from mongo_backup.objects.configuration import Execution
+from mongo_backup.objects.loader import load_directory
+from mongo_backup_airflow.runners.base import StepCall
+from mongo_backup_airflow.runners.kubernetes import KubernetesRunner
+from sandbox import objects
+from sandbox.kubernetes import KubernetesCluster
+from sandbox.replica_set import ReplicaSet
+from sandbox.s3 import S3Store
+
+MANIFESTS = Path(__file__).parents[2] / "include" / "kustomize"
+NAMESPACE, AIRFLOW_ACCOUNT, AGENT_ACCOUNT = "mongo-backup", "airflow", "mongo-backup-agent"
+CONNECTION = "kubernetes_sandbox"
+EXECUTION = {
+    "runner": "kubernetes",
+    "namespace": NAMESPACE,
+    "kubernetes_connection": CONNECTION,
+    "service_account": AGENT_ACCOUNT,
+    "start_timeout": "60s",
+    "termination_grace": "30s",
+}
+
+
+def connection_uri(kubeconfig: Path) -> str:
+    """The Airflow Connection to the cluster, as an environment variable holds it."""
+    return json.dumps({"conn_type": "kubernetes", "extra": {"kube_config_path": str(kubeconfig)}})
+
+
+def document(credentials: Credentials) -> SecretStr:
+    """Credentials in the form in which the agent reads them."""
+    values = {
+        key: {
+            "username": value.username,
+            "password": value.password_text(),
+            "extra": {name: secret.get_secret_value() for name, secret in value.extra.items()},
+        }
+        for key, value in credentials.values.items()
+    }
+    return SecretStr(json.dumps(values))
+
+
+@dataclass
+class Bench:
+    """What a test of a single step needs."""
+
+    cluster: KubernetesCluster
+    deployment: ReplicaSet
+    store: S3Store
+    folder: Path
+    run_id: str = field(default_factory=lambda: f"manual__{uuid.uuid4().hex[:8]}")
+
+    def objects(self) -> Objects:
+        """The objects for the servers."""
+        objects.write_objects(
+            self.folder,
+            self.deployment.app_binding(),
+            objects.s3_storage(self.store),
+            objects.configuration(execution=EXECUTION),
+        )
+        return load_directory(self.folder).resolve("shop", "manual")
+
+    def call(self, step: str = "backup.prepare", *, task: str = "prepare", **more: Any) -> StepCall:
+        """A step of a backup."""
+        run = RunIdentity(dag_id="backup.shop.manual", run_id=self.run_id)
+        settings: dict[str, Any] = {
+            "step": step,
+            "request": BackupRequest(run=run, objects=self.objects(), session="manual"),
+            "credentials": document(objects.credentials(self.deployment, self.store)),
+            "run": run.owner,
+            "task": task,
+            "alone": True,
+            "labels": {"configuration": "shop", "session": "manual"},
+        }
+        return StepCall(**{**settings, **more})
+
+    def runner(self, function: dict[str, Any] | None = None, **execution: Any) -> KubernetesRunner:
+        """A runner with Airflow's own rights."""
+        return KubernetesRunner(
+            execution=Execution.model_validate({**EXECUTION, **execution}),
+            function=Function.model_validate(function or {}),
+        )
+
+    def run(self, call: StepCall | None = None, function: dict[str, Any] | None = None, **execution: Any) -> Envelope:
+        """Run one step to its end."""
+        return self.runner(function, **execution).run(call or self.call())
+
+    def pods(self) -> list[Any]:
+        """All pods of the namespace."""
+        return list(self.cluster.core.list_namespaced_pod(NAMESPACE).items)
+
+    def secrets(self) -> list[str]:
+        """Names of all Secrets of the namespace."""
+        return [each.metadata.name for each in self.cluster.core.list_namespaced_secret(NAMESPACE).items]

@@ -1,0 +1,60 @@
+"""One Kubernetes for all of these tests, with the product's own manifests, role and agent image."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+if "AIRFLOW_HOME" not in os.environ:  # before anything imports airflow: it makes its files where this says
+    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mongo-backup-airflow-")
+    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+
+from tests.kubernetes.bench import AIRFLOW_ACCOUNT, CONNECTION, MANIFESTS, NAMESPACE, Bench, connection_uri
+
+from sandbox.kubernetes import KubernetesCluster
+from sandbox.ports import listening_on
+from sandbox.replica_set import ReplicaSet
+from sandbox.s3 import S3Store
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[KubernetesCluster]:
+    """A node with the agent image, and the namespace as the manifests make it."""
+    with KubernetesCluster() as found:
+        found.apply(MANIFESTS)
+        found.load_agent_image()
+        yield found
+
+
+@pytest.fixture(scope="session")
+def airflow_kubeconfig(cluster: KubernetesCluster) -> Path:
+    """What Airflow may do in the cluster: the role of the manifests and nothing else."""
+    return cluster.account_kubeconfig(AIRFLOW_ACCOUNT, namespace=NAMESPACE)
+
+
+@pytest.fixture(scope="session")
+def servers(cluster: KubernetesCluster) -> Iterator[tuple[ReplicaSet, S3Store]]:
+    """A MongoDB and a store that pods reach."""
+    with listening_on(cluster.address), ReplicaSet(members=2) as deployment, S3Store() as store:
+        deployment.admin_client("rs0").shop.orders.insert_many([{"_id": number} for number in range(1000)])
+        deployment.wait_for_replication()
+        yield deployment, store
+
+
+@pytest.fixture
+def bench(
+    cluster: KubernetesCluster,
+    airflow_kubeconfig: Path,
+    servers: tuple[ReplicaSet, S3Store],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Bench:
+    """Runs single steps in pods, with Airflow's rights."""
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", connection_uri(airflow_kubeconfig))
+    return Bench(cluster=cluster, deployment=servers[0], store=servers[1], folder=tmp_path)
