@@ -162,17 +162,17 @@ class _Reader:
             if length == -1:
                 self._position += 4
                 return
-            if not self._fill(max(length, 4)):
+            if not self._fill(length or 4):
                 raise self._truncated()
 
-    def _split(self) -> tuple[list[bytes], int]:
-        """Take all whole documents of the buffer; return them and the length that stands next (0: not yet read)."""
+    def _split(self) -> tuple[list[bytes], int | None]:
+        """Take all whole documents of the buffer; return them and the length that stands next (None: not read yet)."""
         buffer, position = self._buffer, self._position
         last = len(buffer) - 4
         unpack = INT32.unpack_from
         documents: list[bytes] = []
         append = documents.append
-        length = 0
+        length: int | None = None
         while position <= last:
             length = unpack(buffer, position)[0]
             end = position + length
@@ -186,9 +186,9 @@ class _Reader:
                 raise self._damaged("a document does not end where its length says")
             append(buffer[position:end])
             position = end
-            length = 0
+            length = None
         self._position = position
-        if length not in (0, -1):
+        if length not in (None, -1):
             raise self._damaged(f"a document of {length} bytes cannot be")
         return documents, length
 
