@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from getpass import getpass
 from typing import Annotated, Any, Literal
 
 import typer
@@ -50,7 +51,8 @@ def _read(uri: str | None) -> str:
     :raises ConfigurationError: nowhere, or a special character of the password is not encoded.
     """
     if uri == "-":
-        uri = sys.stdin.readline().strip()
+        hidden = sys.stdin.isatty()
+        uri = (getpass("Connection string (not shown while you type): ") if hidden else sys.stdin.readline()).strip()
     found = uri or os.environ.get(URI_VARIABLE)
     if not found:
         raise ConfigurationError(
