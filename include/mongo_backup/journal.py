@@ -22,7 +22,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from mongo_backup.connection import Client, Connector, mongo_errors
-from mongo_backup.errors import ConflictError
+from mongo_backup.errors import ConflictError, TransientError
 from mongo_backup.model import Model
 from mongo_backup.namespaces import JOURNAL_COLLECTION, JOURNAL_DB
 from mongo_backup.objects.app_binding import ReplicaSetAddress
@@ -190,9 +190,16 @@ class Journal:
                 raise conflict(entry)
         for entry in others:
             if kinds is None or entry.kind in kinds:
-                logger.warning("Taking over: %s has expired", entry)
-                logger.warning("Undone: %s", undo(entry))
-                self.remove(entry)
+                self._take_over(entry, undo)
+
+    def _take_over(self, entry: JournalEntry, undo: Callable[[JournalEntry], str]) -> None:
+        logger.warning("Taking over: %s has expired", entry)
+        try:
+            logger.warning("Undone: %s", undo(entry))
+        except TransientError as error:  # a member that is down must not stop the backups of the others
+            logger.error("Not undone, it stays in the journal: %s", error)
+            return
+        self.remove(entry)
 
     def renew(self, owner: str) -> int:
         """Start the leases of an owner anew, never beyond their longest time; return how many entries it holds."""

@@ -48,10 +48,13 @@ def lock_is_pending(connector: Connector, host: str) -> bool:
     return any(operation.get("command", {}).get("lock") for operation in answer["inprog"])
 
 
-def process_id(connector: Connector, host: str) -> str:
-    """Return what names the running server process: another one after a restart, and then no lock is left."""
-    with answers("asking who it is", host):
-        return str(greet(connector, host)["topologyVersion"]["processId"])
+def process_id(connector: Connector, host: str) -> str | None:
+    """Return what names the running server process: another one after a restart, and then no lock is left.
+
+    None: a server older than 4.4 does not tell.
+    """
+    found = greet(connector, host).get("topologyVersion", {}).get("processId")
+    return None if found is None else str(found)
 
 
 def flush(connector: Connector, host: str) -> None:

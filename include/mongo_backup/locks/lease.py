@@ -58,7 +58,7 @@ def own_entry(connector: Connector, *, owner: str, held: Held) -> JournalEntry:
 
 
 def _lost(connector: Connector, entry: JournalEntry) -> str | None:
-    if process_id(connector, entry.host) != entry.process:
+    if entry.process is not None and process_id(connector, entry.host) != entry.process:
         return "the server was restarted"
     if entry.kind is JournalKind.FSYNC_LOCK and not is_locked(connector, entry.host):
         return "it is not locked"
@@ -68,16 +68,20 @@ def _lost(connector: Connector, entry: JournalEntry) -> str | None:
 def release_member(connector: Connector, *, entry: JournalEntry, held: Held) -> Released:
     """Let one member go and remove its entry. Doing it again does no harm.
 
-    The lock is taken off even where the journal cannot be reached: that it is ours was seen at the start.
+    The lock is taken off even where the journal cannot be reached: that it is ours was seen at the start. The entry
+    then stays for the unlock step.
 
     :param entry: what `own_entry` returned.
-    :raises TransientError: the member does not answer, or the entry could not be removed (the lock is off then).
+    :raises TransientError: the member does not answer.
     """
     lost = _lost(connector, entry)
     words = undo(connector, entry)
     seconds = time.time() - held.at
     logger.info("%s (held for %.1f s)%s", words, seconds, f"; it was lost before: {lost}" if lost else "")
-    Journal(connector).remove(entry)
+    try:
+        Journal(connector).remove(entry)
+    except MongoBackupError as error:
+        logger.warning("%s is let go, but its journal entry stays for now: %s", held.host, error)
     return Released(seconds=round(seconds, 3), intact=lost is None, words=words)
 
 

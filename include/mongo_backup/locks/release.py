@@ -10,8 +10,9 @@ from mongo_backup.balancer import Balancer, undo_balancer
 from mongo_backup.connection import Connector
 from mongo_backup.errors import MongoBackupError, TransientError
 from mongo_backup.journal import Journal, JournalEntry, JournalKind
-from mongo_backup.locks.fsync import undo_lock
+from mongo_backup.locks.fsync import answers, undo_lock
 from mongo_backup.locks.window import undo_window
+from mongo_backup.topology.discover import CONFIG
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +28,36 @@ def undo(connector: Connector, entry: JournalEntry) -> str:
     if entry.kind is JournalKind.BALANCER:
         return undo_balancer(Balancer(connector), entry)
     where = f"{entry.component}: "
+    try:
+        return where + _undo_on_member(connector, entry)
+    except TransientError as error:
+        if _is_member(connector, entry):
+            raise
+        return where + f"{entry.host} is no longer a member of its set and does not answer ({error})"
+
+
+def _undo_on_member(connector: Connector, entry: JournalEntry) -> str:
     if entry.kind is JournalKind.FSYNC_LOCK:
-        return where + undo_lock(connector, entry.host, process=entry.process)
-    return where + undo_window(
-        connector, entry.host, former=int(entry.former or 0), value=entry.value, process=entry.process
-    )
+        return undo_lock(connector, entry.host, process=entry.process)
+    return undo_window(connector, entry.host, former=int(entry.former or 0), value=entry.value, process=entry.process)
+
+
+def _is_member(connector: Connector, entry: JournalEntry) -> bool:
+    """Whether the entry's host still belongs to its set; yes where that cannot be found out."""
+    spec = connector.binding.spec
+    address = spec.replica_set or spec.shards.get(entry.component)
+    if entry.component == CONFIG:
+        address = spec.config_server
+    if address is None:
+        return True
+    try:
+        with answers("reading the replica set's configuration", address.replica_set):
+            client = connector.primary(address.hosts, address.replica_set)
+            config = client.admin.command("replSetGetConfig")["config"]
+    except MongoBackupError as error:
+        logger.info("%s: %s", entry.component, error)
+        return True
+    return any(member["host"] == entry.host for member in config["members"])
 
 
 def release(
@@ -41,6 +67,7 @@ def release(
     expired_only: bool = False,
     kinds: Collection[JournalKind] | None = None,
     components: Collection[str] | None = None,
+    tolerant: bool = False,
 ) -> tuple[str, ...]:
     """Undo what the journal holds of an owner (None: of all), and remove the entries.
 
@@ -49,6 +76,7 @@ def release(
     :param expired_only: only entries whose lease has ended.
     :param kinds: only these; None: all.
     :param components: only these; None: all.
+    :param tolerant: what cannot be undone is only logged: for those who clean up after others before their own work.
     :returns: in words what was undone.
     :raises TransientError: something could not be undone; it stays in the journal, and another try may do it.
     """
@@ -67,7 +95,7 @@ def release(
             outcomes += zip(batch, pool.map(lambda entry: _try(connector, journal, entry), batch), strict=True)
     done = tuple(words for _, words in outcomes if isinstance(words, str))
     failed = [f"{entry}: {error}" for entry, error in outcomes if isinstance(error, MongoBackupError)]
-    if failed:
+    if failed and not tolerant:
         told = f"; undone: {'; '.join(done)}" if done else ""
         raise TransientError(
             f"{len(failed)} of {len(entries)} could not be undone and stay in the journal: {'; '.join(failed)}{told}"

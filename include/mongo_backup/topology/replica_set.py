@@ -21,7 +21,7 @@ from mongo_backup.topology.model import Component, ComponentRole, Member
 logger = logging.getLogger(__name__)
 
 _KNOCK_SECONDS = 3.0
-_ANSWER_SECONDS = 20.0
+_ANSWER_SECONDS = 10.0
 _UNREACHABLE = "(not reachable/healthy)"
 
 

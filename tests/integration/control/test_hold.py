@@ -23,7 +23,7 @@ from mongo_backup.agent.contract import LockResult
 from mongo_backup.cluster_time import fix_cluster_time
 from mongo_backup.connection import Connector
 from mongo_backup.errors import ConflictError, InterruptedByRequestError, PreconditionError, TransientError
-from mongo_backup.journal import Journal
+from mongo_backup.journal import Journal, JournalEntry, JournalKind
 from mongo_backup.locks import fsync, hold
 from mongo_backup.locks.fsync import is_locked
 from mongo_backup.locks.hold import lock_config_server, lock_members
@@ -32,8 +32,10 @@ from mongo_backup.locks.release import release
 from mongo_backup.locks.window import read_window, set_window
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.objects.configuration import Consistency
+from mongo_backup.topology import replica_set as members_of_sets
 from mongo_backup.topology.model import ChosenMember, ReadMode
 from sandbox.cluster import ShardedCluster
+from sandbox.ports import lease_port
 from sandbox.replica_set import ReplicaSet, Standalone
 from sandbox.waiting import wait_until
 from sandbox.writers import COUNTER, COUNTER_ID, FIRST, SECOND, STEPS, ChainState, ChainWriter
@@ -156,6 +158,7 @@ def test_a_member_that_hangs_leaves_the_others_unlocked_and_is_released_later(
     host = members[0].host
     monkeypatch.setattr(fsync, "ANSWER_SECONDS", 1.5)
     monkeypatch.setattr(fsync, "LOCK_SECONDS", 1.5)
+    monkeypatch.setattr(members_of_sets, "_ANSWER_SECONDS", 1.5)
     after_cluster_time(monkeypatch, lambda _: replica_set.pause_member(host))
     try:
         with pytest.raises(TransientError, match=host):
@@ -282,17 +285,39 @@ def test_a_second_try_of_the_same_run_locks_once(single: Connector) -> None:
 def test_after_a_restart_of_the_member_nothing_is_locked(replica_set: ReplicaSet, single: Connector) -> None:
     topology, members = choose(single)
     host = members[0].host
-    lock_members(single, topology=topology, members=members, settings=settings())
+    lock_members(single, topology=topology, members=members, settings=settings(owner=OTHER, lease_seconds=0.5))
     replica_set.kill_member(host)
     with pytest.raises(TransientError, match="1 of 1 could not be undone"):
-        release(single, owner=OWNER)
+        release(single, owner=OTHER)
+    assert release(single, owner=OTHER, tolerant=True) == ()
+    wait_until(lambda: not Journal(single).entries()[0].alive, what="the lease has ended", timeout=20)
+
+    wait_until(lambda: choose(single)[1][0].host != host, what="the set knows that it is down", timeout=20)
+    topology, members = choose(single)
+    result = lock_members(single, topology=topology, members=members, settings=settings())
+    assert result.consistency is Consistency.SNAPSHOT, "two of three are left: no lock"
+    assert len(release(single, owner=OWNER)) == 1
+    assert [entry.host for entry in Journal(single).entries()] == [host], "it stays until the member is back"
+
     replica_set.start_member(host)
     admin = replica_set.client(host=host).admin
     admin.command("fsync", lock=True)  # somebody's own, after the restart
     try:
-        assert release(single, owner=OWNER) == (f"rs0: {host} was restarted, its lock is gone",)
+        assert release(single, owner=OTHER) == (f"rs0: {host} was restarted, its lock is gone",)
     finally:
         assert admin.command("fsyncUnlock")["lockCount"] == 0
+
+
+def test_a_host_that_has_left_its_set_does_not_stay_in_the_journal(cluster: Connector) -> None:
+    with lease_port() as port:
+        lost = {"kind": JournalKind.FSYNC_LOCK, "owner": OTHER, "host": port.address, "process": "1"}
+        for component in ("config", "shard1", "not-declared"):
+            Journal(cluster).write(JournalEntry.model_validate({**lost, "component": component}))
+        with pytest.raises(TransientError, match="1 of 3 could not be undone"):
+            release(cluster, owner=OTHER)
+        left = Journal(cluster).entries()
+    assert [entry.component for entry in left] == ["not-declared"], "of which nobody knows the members"
+    Journal(cluster).remove(left[0])
 
 
 def test_the_history_window_goes_back_unless_somebody_changed_it(single: Connector) -> None:

@@ -17,7 +17,7 @@ from mongo_backup.objects.configuration import Consistency
 from mongo_backup.topology.discover import discover
 from mongo_backup.topology.preflight import preflight
 from sandbox.cluster import ShardedCluster
-from sandbox.component import Member
+from sandbox.component import Member, SetSettings
 from sandbox.deployment import Deployment
 from sandbox.mongos_standin import MongosStandIn
 from sandbox.replica_set import ReplicaSet, Standalone
@@ -108,7 +108,8 @@ def test_members_of_every_kind_and_a_set_that_falls_apart() -> None:
         Member(delay_seconds=1, hidden=True, votes=0),
         Member(arbiter=True),
     ]
-    with ReplicaSet(members=parts) as deployment, connect(deployment, timeout_seconds=2) as connector:
+    quick = SetSettings(election_timeout_ms=2000)
+    with ReplicaSet(members=parts, settings=quick) as deployment, connect(deployment, timeout_seconds=2) as connector:
         deployment.wait_for_replication()  # the users too
         primary, tagged, hidden, delayed, arbiter = deployment.hosts()
         found = {member.host: member for member in discover(connector).components[0].members}

@@ -41,7 +41,7 @@ def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
         topology = discover(connector)
         check(request.objects.target, topology)
         _describe(topology)
-        for words in release(connector, expired_only=True):
+        for words in release(connector, expired_only=True, tolerant=True):
             logger.warning("Left behind by an earlier run and undone now: %s", words)
         found = preflight(
             connector,
