@@ -10,6 +10,9 @@ seconds, and only when it is gone the copy is closed. When this process itself i
 (prctl(2), PR_SET_PDEATHSIG). The descriptors `keep` (separated by commas) are the read ends of the program's own
 output: without a reader its last words would end it by SIGPIPE, before it has cleaned up.
 
+`AGAIN` on `control` ends the program and starts it anew on the same input. It is for a program that has not read from
+its input yet, only the caller can know.
+
 Exit status: the program's, or 128 and the number of the signal that ended it; 127 when it cannot be started.
 It starts in about 30 ms: nothing but the standard library's small modules is imported.
 """
@@ -24,14 +27,25 @@ import sys
 import time
 
 COMMIT = b"C"
+AGAIN = b"A"
 PR_SET_PDEATHSIG = 1
 EXIT_CANNOT_START = 127
 _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def become(program: list[str], parent: int) -> None:
+def start(program: list[str], source: int) -> int:
+    """Start the program with `source` as its standard input; return its process id."""
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        become(program, parent, source)
+    return child
+
+
+def become(program: list[str], parent: int, source: int) -> None:
     """Turn this process, fresh from the fork, into the program. Never returns."""
     try:
+        os.dup2(source, 0)
         for number in (*_BLOCKED, signal.SIGPIPE, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a SIGINT that came since the fork ends it here
@@ -46,24 +60,29 @@ def become(program: list[str], parent: int) -> None:
         os._exit(EXIT_CANNOT_START)
 
 
-def watch(child: int, control: int, hold: int, grace: float, woken: int) -> int:
-    """Wait for the child's end, obey `control` meanwhile; return the child's wait status."""
+def watch(program: list[str], source: int, control: int, hold: int, grace: float, woken: int) -> int:
+    """Run the program to its end, obey `control` meanwhile; return its wait status."""
+    child, again = start(program, source), False
     sources, deadline = [control, woken], None
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+        if done and not again:
             return status
+        if done:
+            child, again, deadline = start(program, source), False, None
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         readable, _, _ = select.select(sources, [], [], left)
         if woken in readable:
             os.read(woken, 64)
         if control in readable:
-            if os.read(control, 1) == COMMIT:
-                if hold >= 0:
-                    os.close(hold)
-                    hold = -1
-            else:
-                sources, deadline = [woken], time.monotonic() + grace
+            order = os.read(control, 1)
+            if order == COMMIT and hold >= 0:
+                os.close(hold)
+                hold = -1
+            elif order != COMMIT:
+                again = order == AGAIN
+                sources = sources if again else [woken]
+                deadline = time.monotonic() + grace
                 os.kill(child, signal.SIGINT)
         elif not readable:
             deadline = None
@@ -83,13 +102,9 @@ def main() -> None:
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    parent = os.getpid()
-    child = os.fork()
-    if child == 0:
-        become(sys.argv[5:], parent)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)  # the read end belongs to the program alone: its death must show to the writer
-    status = watch(child, control, hold, grace, woken)
+    # Kept for `AGAIN`. The program's death still shows to the writer: this process ends with it.
+    source = os.dup(0)
+    status = watch(sys.argv[5:], source, control, hold, grace, woken)
     os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
 
 

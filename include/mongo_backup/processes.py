@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from mongo_backup.errors import TransientError
-from mongo_backup.guard import COMMIT
+from mongo_backup.guard import AGAIN, COMMIT
 
 GUARD = Path(__file__).with_name("guard.py")
 TAIL_BYTES = 16 * 1024
@@ -142,6 +142,11 @@ class GuardedProcess:
         """
         os.write(self._control, COMMIT)
         self._close("_stdin")
+
+    def again(self) -> None:
+        """End the program and start it anew on the same input, of which it must not have read anything yet."""
+        with contextlib.suppress(OSError):  # it is gone, or being ended: that wins
+            os.write(self._control, AGAIN)
 
     def wait(self, timeout: float | None) -> int:
         """Return the exit status: the program's, 128 + a signal's number, or negative if the guard was killed.

@@ -173,6 +173,10 @@ class DumpResult(Model):
     seconds: float
     read_seconds: float
     locked_seconds: float | None = None
+    cluster_time: ClusterTime | None = None
+    """The time that it was read at."""
+    held_at: float | None = None
+    """`Held.at` of the member while it was read: two dumps under different locks are no set."""
 
 
 class ReleaseResult(Model):

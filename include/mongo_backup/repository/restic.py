@@ -6,31 +6,26 @@ The manual of the commands: https://restic.readthedocs.io/en/stable/. Works with
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from mongo_backup.credentials import Credential, Credentials
-from mongo_backup.errors import ConfigurationError, ConflictError, MongoBackupError, PermanentError, PreconditionError
+from mongo_backup.credentials import Credentials
+from mongo_backup.errors import ConfigurationError, ConflictError, PermanentError
 from mongo_backup.model import Model
 from mongo_backup.objects.configuration import BackupConfiguration
-from mongo_backup.objects.storage import BackupStorage, LocalStore, S3Store, StoreSpec
-from mongo_backup.processes import Completed, GuardedProcess, redact, run
-from mongo_backup.repository.outcome import Cause, cause_of, restic_error
+from mongo_backup.objects.storage import BackupStorage, LocalStore, S3Store
+from mongo_backup.processes import Completed, run
+from mongo_backup.repository.command import SHORT_TIMEOUT, ResticCommand
+from mongo_backup.repository.outcome import Cause, cause_of
 from mongo_backup.repository.records import SNAPSHOTS, RepositoryConfig, Snapshot, Stats
-from mongo_backup.repository.store import REGION_OPTION, store_access
+from mongo_backup.repository.store import REGION_OPTION
 
 logger = logging.getLogger(__name__)
 
-OPEN_TIMEOUT = 30.0
-"""Seconds for a short command. restic itself would try a failing store again for 15 minutes."""
 FORGET_TIMEOUT = 600.0
 REPOSITORY_VERSION = "2"
 """The repository format with compression: restic 0.14 and newer."""
@@ -68,43 +63,8 @@ class Opened(Model):
     created: bool
 
 
-class Repository:
-    """One restic repository. A context manager: files with certificates or keys live as long as it is open.
-
-    :param store: where.
-    :param credential: the store's credential, if it needs one.
-    :param password: the repository's password.
-    :param name: its folder in the store.
-    :param host: what restic calls the host: the configuration's name, so that two configurations stay apart.
-    :param cache_dir: a folder that outlives the process, for restic's cache; None: no cache.
-    """
-
-    def __init__(
-        self,
-        *,
-        store: StoreSpec,
-        credential: Credential | None,
-        password: str,
-        name: str,
-        host: str,
-        cache_dir: Path | None = None,
-    ) -> None:
-        if not password:
-            raise ConfigurationError("the repository's password is empty: set it in the credential `encryption` names")
-        self.host = host
-        self._store = store
-        self._access = store_access(store, credential, name)
-        self.location = self._access.location
-        """restic's name of it, safe to show."""
-        self._secrets = self._access.secrets(password)
-        self._environment = self._access.environment(password)
-        self._options = [*self._access.options]
-        self._options += ["--cache-dir", str(cache_dir)] if cache_dir else ["--no-cache"]
-        self._files = tempfile.TemporaryDirectory(prefix="mongo-backup-store-")
-        for option, content in self._access.file_options.items():
-            self._options += [option, self._write(option.strip("-"), content)]
-        for variable, content in self._access.file_variables.items():
-            self._environment[variable] = self._write(variable, content)
+class Repository(ResticCommand):
+    """One restic repository; the parameters are those of `ResticCommand`."""
 
     @classmethod
     def of(
@@ -132,72 +92,9 @@ class Repository:
             cache_dir=cache_dir,
         )
 
-    def __enter__(self) -> Repository:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove the files with certificates and keys. May be called again."""
-        self._files.cleanup()
-
-    def _write(self, name: str, content: str) -> str:
-        path = Path(self._files.name) / name
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(content)
-        return str(path)
-
-    # Processes
-
-    @cached_property
-    def _program(self) -> str:
-        if (found := shutil.which("restic", path=self._environment.get("PATH"))) is None:
-            raise PreconditionError("restic is not on PATH: install it (Debian: apt-get install restic)")
-        return found
-
-    def start(
-        self,
-        *arguments: str,
-        feed: bool = False,
-        grace_seconds: float = 10,
-        on_error_line: Callable[[str], None] | None = None,
-    ) -> GuardedProcess:
-        """Start `restic <arguments>` on this repository."""
-        return GuardedProcess(
-            [self._program, *self._options, *arguments],
-            environment=self._environment,
-            feed=feed,
-            grace_seconds=grace_seconds,
-            on_error_line=on_error_line,
-        )
-
-    def _run(self, *arguments: str, timeout: float) -> Completed:
-        return run([self._program, *self._options, *arguments], environment=self._environment, timeout=timeout)
-
-    def _must(self, doing: str, *arguments: str, timeout: float = OPEN_TIMEOUT) -> Completed:
-        done = self._run(*arguments, timeout=timeout)
-        if done.status != 0 or done.timed_out:
-            raise self.error(done, doing)
-        return done
-
-    def error(self, done: Completed, doing: str) -> MongoBackupError:
-        """Our error for a restic process on this repository that failed."""
-        return restic_error(done, doing=doing, location=self.location, secrets=self._secrets)
-
-    def redact(self, text: str) -> str:
-        """`text` without this repository's secrets."""
-        return redact(text, self._secrets)
-
     # Questions
 
-    @cached_property
-    def version(self) -> str:
-        """The version of restic, such as `0.14.0`."""
-        words = self._must("asking restic for its version", "version").stdout.split()
-        return words[1] if len(words) > 1 else "unknown"
-
-    def exists(self, *, timeout: float = OPEN_TIMEOUT) -> bool:
+    def exists(self, *, timeout: float = SHORT_TIMEOUT) -> bool:
         """Whether there is a repository that takes our password. Only a plain "not there" is False.
 
         :raises MongoBackupError: it cannot be said: wrong password, no bucket, no access, no answer, ...
@@ -260,7 +157,7 @@ class Repository:
 
     # Acts
 
-    def ensure(self, *, timeout: float = OPEN_TIMEOUT) -> Opened:
+    def ensure(self, *, timeout: float = SHORT_TIMEOUT) -> Opened:
         """Open the repository with a lock, which also proves that the store can be written; make it if it is absent.
 
         It is made only when the store itself says that it is not there, never after another error.

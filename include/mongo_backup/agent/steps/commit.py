@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from mongo_backup.agent.contract import BackupRequest, CommitResult
@@ -24,11 +25,14 @@ def commit_snapshot(request: BackupRequest, credentials: Credentials) -> CommitR
     :raises PreconditionError: a component is missing; the set stays incomplete and does not exist for a restore.
     """
     with open_repository(request, credentials) as repository:
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            inventories = pool.map(
+                lambda dump: read_inventory(repository, dump.inventory_id, dump.component), request.dumps
+            )
+            by_component = {each.component: each for each in inventories}
         manifest = build_manifest(
             request=request,
-            inventories={
-                dump.component: read_inventory(repository, dump.inventory_id, dump.component) for dump in request.dumps
-            },
+            inventories=by_component,
             finished=datetime.now(UTC),
             restic_version=repository.version,
             agent_image=os.environ.get(IMAGE_VARIABLE),

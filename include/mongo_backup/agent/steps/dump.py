@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from mongo_backup.agent.contract import BackupRequest, DumpResult, Held
@@ -32,6 +33,7 @@ def dump(request: BackupRequest, credentials: Credentials) -> DumpResult:
     """
     began = time.monotonic()
     member, set_id = _member(request), set_id_of(request)
+    held = _held(request, member)
     engine = dump_engine(engine_of(request), request.objects.addon.spec.function("backup"))
     with ExitStack() as stack:
         connector = stack.enter_context(connect(request, credentials))
@@ -41,7 +43,7 @@ def dump(request: BackupRequest, credentials: Credentials) -> DumpResult:
                 connector,
                 owner=request.run.owner,
                 member=member,
-                held=_held(request, member),
+                held=held,
                 cluster_time=request.lock.cluster_time if request.lock else None,
                 longest_seconds=session_of(request).max_lock_time.total_seconds(),
             )
@@ -52,9 +54,13 @@ def dump(request: BackupRequest, credentials: Credentials) -> DumpResult:
         file = archive_file(member.component)
         sink = stack.enter_context(BackupSink(repository, label, file))
         records = engine(job, write=custody.checked(sink.write), on_read_complete=custody.read_complete)
-        summary = sink.finish()
         inventory = Inventory(component=member.component, namespaces=records)
-        inventory_id = write_inventory(repository, set_id=set_id, session=request.session, inventory=inventory)
+        with ThreadPoolExecutor(max_workers=1) as pool:  # beside the archive's last upload
+            saving = pool.submit(
+                write_inventory, repository, set_id=set_id, session=request.session, inventory=inventory
+            )
+            summary = sink.finish()
+            inventory_id = saving.result()
         seconds = time.monotonic() - began
         result = DumpResult(
             component=member.component,
@@ -70,6 +76,8 @@ def dump(request: BackupRequest, credentials: Credentials) -> DumpResult:
             seconds=round(seconds, 3),
             read_seconds=round((custody.read_until or time.monotonic()) - began, 3),
             locked_seconds=custody.locked_seconds,
+            cluster_time=job.cluster_time,
+            held_at=held.at if held else None,
         )
     _tell(result)
     return result
