@@ -33,9 +33,11 @@ def build_manifest(
     """Put the manifest of a set together.
 
     :param inventories: by component, as read back from the repository.
-    :raises PreconditionError: a component that `prepare` found was not dumped, or a dump has no member or inventory.
+    :raises PreconditionError: a component that `prepare` found was not dumped, a dump has no member or inventory, or
+        was read under another lock or at another cluster time than the others.
     """
     prepared, dumps = _prepared(request), _dumps(request)
+    _check_one_time(request, dumps)
     members = {member.component: member for member in request.members}
     if missing := sorted(set(dumps) - members.keys() | set(dumps) - inventories.keys()):
         raise PreconditionError(f"nothing is known about the member or inventory of {', '.join(missing)}")
@@ -80,6 +82,23 @@ def _dumps(request: BackupRequest) -> dict[str, DumpResult]:
             "the set is not complete"
         )
     return dumps
+
+
+def _check_one_time(request: BackupRequest, dumps: Mapping[str, DumpResult]) -> None:
+    """Refuse dumps that were not made under the one lock: a part of a run was made again, with a lock of its own."""
+    if request.lock is None:
+        return
+    held = {each.component: each.at for each in request.lock.held}
+    strangers = sorted(
+        name
+        for name, dump in dumps.items()
+        if dump.cluster_time != request.lock.cluster_time or dump.held_at != held.get(name)
+    )
+    if strangers:
+        raise PreconditionError(
+            f"{', '.join(strangers)} was not read at {request.lock.cluster_time or 'the time'} of the last lock: "
+            "the set would not be one point in time; clear the whole run to back up again"
+        )
 
 
 def _component(dump: DumpResult, member: ChosenMember, inventory: Inventory) -> ComponentRecord:

@@ -33,7 +33,15 @@ def dump(component: str, consistency: str = "locked") -> dict[str, Any]:
         "seconds": 2,
         "read_seconds": 1,
         "locked_seconds": 1.5,
+        "cluster_time": {"t": 7, "i": 1},
+        "held_at": 1000.5,
     }
+
+
+HELD = [
+    {"component": name, "host": "h:1", "mode": "lock", "at": 1000.5, "catalog": "c" * 64}
+    for name in ("config", "shard0")
+]
 
 
 def request(*dumps: dict[str, Any], **changes: Any) -> BackupRequest:
@@ -76,7 +84,7 @@ def request(*dumps: dict[str, Any], **changes: Any) -> BackupRequest:
             "repository_created": False,
         },
         "members": [{"component": "config", **member, "role": "config"}, {"component": "shard0", **member}],
-        "lock": {"consistency": "locked", "cluster_time": {"t": 7, "i": 1}, "skew_seconds": 0.1},
+        "lock": {"consistency": "locked", "cluster_time": {"t": 7, "i": 1}, "held": HELD, "skew_seconds": 0.1},
         "dumps": list(dumps),
         **changes,
     }
@@ -127,11 +135,28 @@ def test_the_set_is_as_weak_as_its_weakest_part() -> None:
         (request(dump("config"), dump("shard0"), members=[]), "nothing is known"),
         (request(dump("config"), dump("shard0"), prepared=None), "no result of `prepare`"),
         (request(dump("config"), dump("shard0"), set_id="other"), "for set other"),
+        (request(dump("config"), dump("shard0") | {"cluster_time": {"t": 6, "i": 1}}), "shard0 was not read at 7.1"),
+        (request(dump("config") | {"cluster_time": None}, dump("shard0")), "config was not read at 7.1"),
+        (request(dump("config") | {"held_at": 999.0}, dump("shard0")), "would not be one point in time"),
     ],
 )
 def test_no_manifest_of_half_a_set(bad: BackupRequest, reason: str) -> None:
     with pytest.raises(PreconditionError, match=reason):
         build(bad)
+
+
+def test_locks_without_a_cluster_time_are_told_apart_too() -> None:
+    """Servers before 5.0: only the lock says that the dumps belong together."""
+    timeless = {"consistency": "locked", "held": HELD}
+    whole = [dump(name) | {"cluster_time": None} for name in ("config", "shard0")]
+    assert build(request(*whole, lock=timeless)).cluster_time is None
+    with pytest.raises(PreconditionError, match="of the last lock"):
+        build(request(whole[0], whole[1] | {"held_at": 999.0}, lock=timeless))
+
+
+def test_a_standalone_has_no_lock() -> None:
+    alone = [dump(name, "none") | {"cluster_time": None, "held_at": None} for name in ("config", "shard0")]
+    assert build(request(*alone, lock=None)).consistency is Consistency.NONE
 
 
 def test_no_manifest_without_inventories() -> None:
