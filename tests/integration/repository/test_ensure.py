@@ -128,7 +128,8 @@ def test_a_living_lock_is_respected_a_stale_one_removed(local_spec: LocalStore) 
             with pytest.raises(ConflictError, match="holds a lock"):
                 repository.forget([first], wait_seconds=0)
             assert repository.ensure().created is False  # opening shares the lock
-            psutil.Process(sink.guard_pid).kill()
+            (restic,) = psutil.Process(sink.guard_pid).children()
+            restic.kill()
             with pytest.raises(TransientError):
                 sink.finish()
         assert list(locks.iterdir())
