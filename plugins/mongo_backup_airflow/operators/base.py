@@ -97,9 +97,8 @@ class AgentOperator(BaseOperator):
     # How it is run
 
     def _call_agent(self, context: Context) -> Envelope:
-        call = self._call(context)
-        self._runner = runner_for(self.subject.objects, call.step)
-        return self._runner.run(call)
+        self._runner = runner_for(self.subject.objects, f"{self.family}.{self.step}")  # first, so that it can be stopped
+        return self._runner.run(self._call(context))
 
     def _call(self, context: Context) -> StepCall:
         from mongo_backup_airflow.hooks.credentials import credentials_document, secret_names

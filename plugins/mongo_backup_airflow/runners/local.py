@@ -72,11 +72,11 @@ class LocalRunner:
                 for descriptor in (leash, log_writer, credentials):
                     os.close(descriptor)
                 slot.close()
-            code = self._follow(guard, log)
-            return _envelope(call.step, code, read_memory_file(result))
+            asked = self._follow(guard, log)
+            return _envelope(call.step, guard.returncode, read_memory_file(result), asked=asked)
 
-    def _follow(self, guard: subprocess.Popen[bytes], log: int) -> int:
-        """Show the agent's log until its end, and return its exit status.
+    def _follow(self, guard: subprocess.Popen[bytes], log: int) -> bool:
+        """Show the agent's log until its end; return whether it was asked to end.
 
         A timeout or any other exception ends the agent first, shows what it says meanwhile, and only then goes on.
         """
@@ -84,12 +84,12 @@ class LocalRunner:
         relay = LogRelay(log=log, ended=ended)
         try:
             relay.run()
+            return self._stopped
         finally:
             self.stop()
             relay.run()
             os.close(ended)
             guard.wait()
-        return guard.returncode
 
     def stop(self) -> None:
         """Let go of the leash. See `Runner`."""
@@ -114,7 +114,7 @@ def agent_environment(credentials: int) -> dict[str, str]:
     return {**kept, CREDENTIALS_VARIABLE: path_of(credentials), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
 
 
-def _envelope(step: str, code: int, text: str) -> Envelope:
+def _envelope(step: str, code: int, text: str, *, asked: bool) -> Envelope:
     """Return the result document, or one that says why there is none."""
     try:
         found = Envelope.model_validate_json(text)
@@ -122,7 +122,9 @@ def _envelope(step: str, code: int, text: str) -> Envelope:
         found = None
     if found is not None and found.ok == (code == 0):
         return found
-    if code > 128 and code != ExitCode.INTERRUPTED:
+    if asked:  # before it could listen, or because it did not
+        reason, kind = "the agent was asked to end, and ended", ExitCode.INTERRUPTED
+    elif code > 128 and code != ExitCode.INTERRUPTED:
         name = signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
         reason, kind = f"the agent was ended by {name}: by a person, or for want of memory", ExitCode.TRANSIENT
     else:

@@ -227,7 +227,7 @@ def test_a_deaf_agent_and_its_children_are_killed_after_the_grace(agent_log: log
 
     agent_log.addHandler(after_line("pids", action=note_and_stop))
     done = subject.run(call())
-    assert "SIGKILL" in str(done.message)
+    assert isinstance(done.error(), InterruptedByRequestError)
     assert len(pids) == 2
     wait_until(lambda: not any(alive(pid) for pid in pids), what="agent and child are gone", timeout=5)
 
