@@ -11,6 +11,7 @@ from mongo_backup.agent.contract import Held
 from mongo_backup.archive.writer import Write
 from mongo_backup.connection import Connector
 from mongo_backup.errors import ConflictError, InterruptedByRequestError, MongoBackupError, PreconditionError
+from mongo_backup.locks.history import keep_history
 from mongo_backup.locks.lease import LeaseKeeper, Released
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.objects.configuration import Consistency
@@ -43,6 +44,8 @@ class Custody:
     ) -> None:
         if held is None and member.mode is not ReadMode.PLAIN:
             raise PreconditionError(f"{member.component} was not held by lock_secondaries: begin the backup again")
+        self._connector = connector
+        self._longest_seconds = longest_seconds
         self._member = member
         self._held = held
         self._exact = cluster_time is not None
@@ -111,12 +114,23 @@ class Custody:
     def read_complete(self) -> None:
         """The last byte was read: let the member go, although bytes may still wait for the store.
 
-        The config server's member is kept for the shards, which ask it at the cluster time which ranges they own;
-        the task `unlock_config_server` lets it go.
+        The config server's member stays readable at the cluster time, by a raised history window: the shards ask it
+        which ranges they own. The task `unlock_config_server` sets the window back.
         """
         self.read_until = time.monotonic()
-        if self._member.role is not ComponentRole.CONFIG:
+        if self._member.role is not ComponentRole.CONFIG or self._keeps_history():
             self._release()
+
+    def _keeps_history(self) -> bool:
+        """Whether the member may be let go without the shards losing sight of the cluster time."""
+        if self._keeper is None or self._held is None or self._held.mode != ReadMode.LOCK.value or not self._exact:
+            return False
+        try:
+            keep_history(self._connector, lock=self._keeper.entry, seconds=int(self._longest_seconds))
+        except MongoBackupError as error:
+            logger.warning("%s stays locked until all dumps are through: %s", self._member.host, error)
+            return False
+        return True
 
     def _let_go_early(self, reason: str) -> None:
         self._lost = reason

@@ -133,16 +133,24 @@ class LeaseKeeper:
         self._stop.set()
         self._thread.join()
 
+    @property
+    def entry(self) -> JournalEntry:
+        """What the journal says of the member.
+
+        :raises ConflictError: the lease has not begun.
+        """
+        if self._entry is None:
+            raise ConflictError(f"{self._held.host} was never held: the lease has not begun")
+        return self._entry
+
     def release(self) -> Released:
         """Let the member go: its last byte is read. A second call gives the first answer. The leases are renewed on.
 
         :raises TransientError: see `release_member`.
         """
-        if self._entry is None:
-            raise ConflictError(f"{self._held.host} was never held: the lease has not begun")
         with self._release_lock:
             if self._released is None:
-                self._released = release_member(self._connector, entry=self._entry, held=self._held)
+                self._released = release_member(self._connector, entry=self.entry, held=self._held)
             return self._released
 
     def _run(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import bson
 import pytest
 from tests.integration.backup.conftest import ObjectsFor
+from tests.integration.backup.judge import nothing_is_held
 
 from mongo_backup.agent.contract import Objects
 from mongo_backup.agent.restore_contract import RestoreParameters
@@ -82,6 +83,8 @@ def test_every_backup_under_load_is_one_cluster_time(
         state = archived(repository, manifest)
         state.check()
         states.append(state)
+        for component in manifest.components:
+            assert (component.locked_seconds is not None) == (consistency == "locked"), component.name
 
     manifests(objects, credentials, check)
     assert len(states) == BACKUPS
@@ -89,6 +92,7 @@ def test_every_backup_under_load_is_one_cluster_time(
     assert lengths == sorted(lengths)
     assert lengths[0] >= 20, "the backups were taken of a chain that nobody wrote"
 
+    nothing_is_held(shop, objects, credentials)
     latest = InlineRestore(
         objects=objects, credentials=credentials, parameters=RestoreParameters(existing="drop", users="skip")
     )

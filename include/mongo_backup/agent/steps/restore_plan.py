@@ -14,7 +14,7 @@ from mongo_backup.restore.checks import (
     check_versions,
     space_warnings,
 )
-from mongo_backup.restore.inspection import TargetState, inspect_member, inspect_routing
+from mongo_backup.restore.inspection import TargetState, compare_with_backup, inspect_member, inspect_routing
 from mongo_backup.restore.plan import RestorePlan, make_plan, selected, written_namespaces
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def plan_restore(request: RestoreRequest, credentials: Credentials) -> PlanResul
             existing=request.parameters.existing,
             users=request.parameters.users,
             routing=job.routing if job.sharded else None,
-            state=inspect_target(job),
+            state=_compared(job, inspect_target(job)),
             target=request.binding.name,
             warnings=_check_target(job),
         )
@@ -60,13 +60,18 @@ def inspect_target(job: RestoreJob) -> TargetState:
             databases=databases,
         )
     if job.sharded:
-        inspect_routing(
+        inspect_routing(state, config=job.config.client, host=job.config.host, databases=databases)
+    return state
+
+
+def _compared(job: RestoreJob, state: TargetState) -> TargetState:
+    if job.sharded:
+        compare_with_backup(
             state,
             config=job.config.client,
             host=job.config.host,
             routing=job.routing,
             shard_map=job.shard_map,
-            databases=databases,
         )
     return state
 
