@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+LONGEST = timedelta(days=3650)
+"""More than anybody waits, and less than what overflows."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)?")
 _BYTES = {
     "B": 1,
@@ -34,8 +36,11 @@ def parse_duration(value: object) -> object:
     text = value.strip() if isinstance(value, str) else str(value)
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is no duration: write a number and a unit, such as 90s, 15m, 6h or 1h30m")
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+        raise ValueError(f"{text[:40]!r} is no duration: write a number and a unit, such as 90s, 15m, 6h or 1h30m")
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"{text[:40]!r} is too long: write at most {format_duration(LONGEST)}")
+    return timedelta(seconds=seconds)
 
 
 def format_duration(value: timedelta) -> str:

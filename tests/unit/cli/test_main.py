@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -75,15 +74,9 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     assert in_process(monkeypatch, KeyboardInterrupt()) == 130
 
 
-def test_agent_imports_no_more_than_it_needs_and_starts_fast(tmp_path: Path) -> None:
-    """The agent runs once per step: half a second of start-up is its budget (best of three, for a busy machine)."""
-    times = []
-    for _ in range(3):
-        started = time.monotonic()
-        assert run("agent", "--help").returncode == 0
-        times.append(time.monotonic() - started)
-    # `--help` renders with rich, which the real start does not import; it is the slower of the two.
-    assert min(times) < 1.0
-    code = "import sys, mongo_backup.cli.main as m; m.build(['agent']); print({'rich', 'yaml'} & set(sys.modules))"
+def test_agent_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
+    """The agent starts once per step: half a second is its budget, and heavy modules are what would break it."""
+    heavy = "{'rich', 'yaml', 'pymongo', 'pydantic', 'airflow'}"
+    code = f"import sys, mongo_backup.cli.main as m; m.build(['agent']); print({heavy} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert result.stdout == "set()\n"

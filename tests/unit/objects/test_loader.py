@@ -377,7 +377,7 @@ def test_two_hundred_configurations_load_in_a_moment(tmp_path: Path) -> None:
         text = (BINDING + "---" + CONFIGURATION).replace("name: shop", f"name: shop{number}")
         (tmp_path / f"shop{number}.yaml").write_text(text)
     (tmp_path / "base.yaml").write_text(STORAGE + "---" + POLICY)
-    started = time.monotonic()
+    started = time.process_time()
     objects = load_directory(tmp_path)
     assert len(objects.configurations()) == 200
-    assert time.monotonic() - started < 2  # 0.1 s measured on two idle cores
+    assert time.process_time() - started < 1  # 0.1 s measured; a DAG file's own limit is 30 s, a task's parse 0.2 s
