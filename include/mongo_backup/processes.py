@@ -7,7 +7,9 @@ the agent decides. When the agent dies, however it dies, the child gets SIGINT a
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -20,9 +22,13 @@ from typing import IO
 from mongo_backup.errors import TransientError
 from mongo_backup.guard import AGAIN, COMMIT
 
+logger = logging.getLogger(__name__)
+
 GUARD = Path(__file__).with_name("guard.py")
 TAIL_BYTES = 16 * 1024
 GRACE_SECONDS = 10.0
+RESTARTS = 8
+RESTART_PAUSE_SECONDS = 1.0
 _SETTLE_SECONDS = 5.0
 """How long the end of the output is waited for when guard and child are gone."""
 
@@ -80,6 +86,8 @@ class GuardedProcess:
     :param feed: give it a pipe as standard input, `stdin`; it sees the end of input only after `commit`.
     :param grace_seconds: time between SIGINT and SIGKILL when it is ended.
     :param on_error_line: called with each line of its standard error, from another thread.
+    :param again_on: a line of its standard error that means: start it again. Only for what it says before it has read
+        from its input, written to its output or changed anything.
     :raises OSError: the guard cannot be started.
     """
 
@@ -91,8 +99,15 @@ class GuardedProcess:
         feed: bool = False,
         grace_seconds: float = GRACE_SECONDS,
         on_error_line: Callable[[str], None] | None = None,
+        again_on: re.Pattern[str] | None = None,
     ) -> None:
         self.grace_seconds = grace_seconds
+        self._name = Path(command[0]).name
+        self._on_error_line = on_error_line
+        self._again_on = again_on
+        self._restarts = 0
+        self._restarted = -RESTART_PAUSE_SECONDS
+        self._closing = threading.Lock()
         control, self._control = os.pipe()
         output, output_end = os.pipe()
         errors, errors_end = os.pipe()
@@ -118,7 +133,7 @@ class GuardedProcess:
             for descriptor in theirs:
                 os.close(descriptor)
         self.stdout: IO[bytes] = os.fdopen(output, "rb")
-        self.errors = Drain(os.fdopen(errors, "rb"), limit=TAIL_BYTES, on_line=on_error_line)
+        self.errors = Drain(os.fdopen(errors, "rb"), limit=TAIL_BYTES, on_line=self._hear)
 
     @property
     def stdin(self) -> int:
@@ -143,10 +158,22 @@ class GuardedProcess:
         os.write(self._control, COMMIT)
         self._close("_stdin")
 
-    def again(self) -> None:
-        """End the program and start it anew on the same input, of which it must not have read anything yet."""
-        with contextlib.suppress(OSError):  # it is gone, or being ended: that wins
-            os.write(self._control, AGAIN)
+    def _hear(self, line: str) -> None:
+        if self._again_on is not None and self._again_on.search(line) and self._restarts < RESTARTS:
+            self._start_again()
+        elif self._on_error_line is not None:
+            self._on_error_line(line)
+
+    def _start_again(self) -> None:
+        now = time.monotonic()
+        if now - self._restarted < RESTART_PAUSE_SECONDS:
+            return  # the same program's next words
+        self._restarts, self._restarted = self._restarts + 1, now
+        logger.info("starting %s again: it stumbled before it began (attempt %d)", self._name, self._restarts + 1)
+        with self._closing:
+            if self._control >= 0:  # else it is being ended: that wins
+                with contextlib.suppress(OSError):
+                    os.write(self._control, AGAIN)
 
     def wait(self, timeout: float | None) -> int:
         """Return the exit status: the program's, 128 + a signal's number, or negative if the guard was killed.
@@ -171,10 +198,14 @@ class GuardedProcess:
             return self.wait(None)
 
     def _close(self, *names: str) -> None:
-        for name in names:
-            if (descriptor := getattr(self, name)) >= 0:
-                setattr(self, name, -1)
-                os.close(descriptor)
+        with self._closing:
+            for name in names:
+                self._close_one(name)
+
+    def _close_one(self, name: str) -> None:
+        if (descriptor := getattr(self, name)) >= 0:
+            setattr(self, name, -1)
+            os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -195,17 +226,16 @@ def run(
     environment: Mapping[str, str],
     timeout: float,
     grace_seconds: float = GRACE_SECONDS,
-    on_error_line: Callable[[str], None] | None = None,
+    again_on: re.Pattern[str] | None = None,
 ) -> Completed:
     """Run a program to its end, or end it after `timeout` seconds.
 
+    :param again_on: see `GuardedProcess`.
     :raises TransientError: no process can be started on this machine now.
     """
     began = time.monotonic()
     try:
-        process = GuardedProcess(
-            command, environment=environment, grace_seconds=grace_seconds, on_error_line=on_error_line
-        )
+        process = GuardedProcess(command, environment=environment, grace_seconds=grace_seconds, again_on=again_on)
     except OSError as error:
         raise TransientError(f"{command[0]} cannot be started: {error.strerror}") from error
     output = Drain(process.stdout, limit=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 from mongo_backup.processes import GuardedProcess, redact, run
 
 PROBE = """
-import os, signal, sys, time
+import os, select, signal, sys, time
 def note(word):
     with open(sys.argv[1], "a") as file: file.write(word + " ")
 def interrupted(*_):
@@ -21,7 +22,14 @@ def interrupted(*_):
     note("interrupted"); sys.stderr.write("cleaning up\\n"); sys.stderr.flush(); note("clean"); os._exit(130)
 signal.signal(signal.SIGINT, interrupted)
 note("ready"); print("ready", flush=True)
-data = sys.stdin.buffer.read()
+data = b""
+while True:
+    while not select.select([0], [], [], 0.05)[0]:  # a blocking read could miss a signal that comes just before it
+        pass
+    part = os.read(0, 65536)
+    if not part:
+        break
+    data += part
 note(f"end:{len(data)}")
 """
 """Notes what happens to it."""
@@ -88,6 +96,29 @@ def test_ended_before_it_began() -> None:
         assert process.end() == 130
         process.stdout.close()
     assert time.monotonic() - began < 60
+
+
+def test_started_again_on_the_same_input(tmp_path: Path) -> None:
+    stumble = f"""
+import pathlib, sys, time
+first = pathlib.Path({str(tmp_path / "first")!r})
+if not first.exists():
+    first.touch()
+    print("stumbled", file=sys.stderr, flush=True)
+    time.sleep(60)
+print(len(sys.stdin.buffer.read()))
+"""
+    process = GuardedProcess(
+        [sys.executable, "-c", stumble],
+        environment=dict(os.environ),
+        feed=True,
+        again_on=re.compile("stumbled"),
+    )
+    os.write(process.stdin, b"12345")
+    process.commit()
+    assert process.wait(30) == 0
+    with process.stdout as output:
+        assert output.read() == b"5\n"
 
 
 def test_status_of_the_program() -> None:

@@ -14,7 +14,7 @@ from mongo_backup.credentials import Credential
 from mongo_backup.errors import ConfigurationError, MongoBackupError, PreconditionError, TransientError
 from mongo_backup.objects.storage import StoreSpec
 from mongo_backup.processes import Completed, GuardedProcess, redact, run
-from mongo_backup.repository.outcome import restic_error
+from mongo_backup.repository.outcome import VANISHED_LOCK, restic_error
 from mongo_backup.repository.store import store_access
 
 SHORT_TIMEOUT = 30.0
@@ -102,12 +102,14 @@ class ResticCommand:
                 feed=feed,
                 grace_seconds=grace_seconds,
                 on_error_line=on_error_line,
+                again_on=VANISHED_LOCK,
             )
         except OSError as error:
             raise TransientError(f"restic cannot be started: {error.strerror}") from error
 
     def _run(self, *arguments: str, timeout: float) -> Completed:
-        return run([self._program, *self._options, *arguments], environment=self._environment, timeout=timeout)
+        command = [self._program, *self._options, *arguments]
+        return run(command, environment=self._environment, timeout=timeout, again_on=VANISHED_LOCK)
 
     def _must(self, doing: str, *arguments: str, timeout: float = SHORT_TIMEOUT) -> Completed:
         done = self._run(*arguments, timeout=timeout)

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import re
 import select
 import subprocess
 import time
@@ -30,12 +29,6 @@ logger = logging.getLogger(__name__)
 PIPE_BYTES = 1024 * 1024
 """Linux's limit for a user without privileges (pipe(7), pipe-max-size)."""
 STALL_SECONDS = 120.0
-_VANISHED_LOCK = re.compile(r"Load\(<lock/[0-9a-f]+>.*(does not exist|no such file|not found|404)", re.IGNORECASE)
-"""restic lists the locks of others before it begins. One that is removed between listing and reading costs restic
-before 0.17 ten tries, 45 s (https://github.com/restic/restic/issues/1523). Nothing was read from the pipe then, so
-starting it again is cheaper; that it counts the bytes that were written is checked at the end in any case."""
-_RESTARTS = 8
-_RESTART_PAUSE_SECONDS = 1.0
 FINISH_SECONDS = 1800.0
 
 
@@ -65,8 +58,6 @@ class BackupSink:
         self._finish_seconds = finish_seconds
         self._began = time.monotonic()
         self._over = False
-        self._restarts = 0
-        self._restarted = -_RESTART_PAUSE_SECONDS
         self._tags = label.tags
         self._process: GuardedProcess = repository.start(
             "backup",
@@ -193,16 +184,5 @@ class BackupSink:
         return type(error)(f"{error.message} ({how})")
 
     def _log(self, line: str) -> None:
-        if _VANISHED_LOCK.search(line) and self._restarts < _RESTARTS:
-            self._restart()
-            return
         if (text := plain(line).strip()) and not self._over:
             logger.warning("restic, %s: %s", self._doing, self._repository.redact(text))
-
-    def _restart(self) -> None:
-        now = time.monotonic()
-        if now - self._restarted < _RESTART_PAUSE_SECONDS:
-            return  # the same restic's next words
-        self._restarts, self._restarted = self._restarts + 1, now
-        logger.info("%s: a lock of another restic has vanished meanwhile; starting again", self._doing)
-        self._process.again()

@@ -25,7 +25,7 @@ class RemoveWhenMissed(logging.Handler):
         self._lock = lock
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "has vanished" in record.getMessage():
+        if "starting restic again" in record.getMessage():
             self.times += 1
             self._lock.unlink(missing_ok=True)
 
@@ -38,7 +38,7 @@ def test_restic_starts_again_on_the_same_input(tmp_path: Path) -> None:
         lock = Path(repository.location, "locks", "9efdc5bbae" + "0" * 54)
         lock.symlink_to("gone")  # listed, and not there when it is read
         watch = RemoveWhenMissed(lock)
-        logger = logging.getLogger("mongo_backup.repository.pipe")
+        logger = logging.getLogger("mongo_backup.processes")
         logger.addHandler(watch)
         logger.setLevel(logging.INFO)
         try:
