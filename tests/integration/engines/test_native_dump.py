@@ -237,6 +237,29 @@ def test_a_writer_that_fails_ends_the_reading(replica_set: ReplicaSet, dumps: An
     wait_until(lambda: open_cursors(replica_set, job.host) == 0, what="no cursor stays open")
 
 
+def test_a_member_that_hangs_does_not_hang_the_dump_that_is_given_up(dumps: Any) -> None:
+    with ReplicaSet(members=1, auth=False) as deployment:
+        deployment.client()["shop"]["orders"].insert_many(
+            [{"_id": number, "pad": b"x" * 1_000_000} for number in range(40)]
+        )
+        host = deployment.primary(SET)
+        job = dataclasses.replace(
+            dumps.job(deployment, SET, host=host, include=("shop.*",)), read_ahead_bytes=2_000_000, threads=1
+        )
+        told: list[int] = []
+
+        def write(_: bytes | memoryview) -> None:
+            deployment.pause_member(host)
+            raise TransientError("somebody ended it")
+
+        try:
+            with pytest.raises(TransientError, match="somebody ended it"):
+                native.dump(job, write=write, on_read_complete=lambda: told.append(1))
+        finally:
+            deployment.resume_member(host)
+        assert told == []
+
+
 def test_what_fails_at_the_end_of_the_reading_fails_the_dump(replica_set: ReplicaSet, dumps: Any) -> None:
     def unlock() -> None:
         raise TransientError("the member cannot be unlocked")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Lock
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +18,10 @@ from mongo_backup.engines.native.replies import Batch
 
 logger = logging.getLogger(__name__)
 
+_LEAVE_SECONDS = 2.0
+"""After a failure readers have this long to close their cursors. One that waits for a server that never answers is left
+to the end of the process: its member hangs, the agent must not."""
+
 
 class Readers:
     """Reads collections in the order of `readings`, some side by side; `batches` hands them over one by one.
@@ -27,26 +31,28 @@ class Readers:
 
     def __init__(self, job: DumpJob, readings: Sequence[Reading], *, then: Callable[[], None]) -> None:
         self._job = job
-        self._readings = readings
         self._then = then
         self._ahead = ReadAhead(lanes=len(readings), limit=job.read_ahead_bytes)
-        self._pool = ThreadPoolExecutor(max_workers=job.threads + 1, thread_name_prefix=f"read-{job.component}")
         self._sessions: set[Session] = set()
         self._lock = Lock()
-        self._reads: list[Future[None]] = []
-        self._end: Future[None] | None = None
+        self._waiting = iter(enumerate(readings))
+        self._error: BaseException | None = None
+        name = f"read-{job.component}"
+        self._reads = [Thread(target=self._work, name=name, daemon=True) for _ in range(job.threads)]
+        self._end = Thread(target=self._complete, name=name, daemon=True)
 
     def __enter__(self) -> Self:
-        waiting = iter(enumerate(self._readings))
-        self._reads = [self._pool.submit(self._work, waiting) for _ in range(self._job.threads)]
-        self._end = self._pool.submit(self._complete)
+        for thread in (*self._reads, self._end):
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ahead.cancel()
-        self._pool.shutdown()
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        for thread in (*self._reads, self._end):
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def batches(self, lane: int) -> Iterator[Batch]:
         """Yield the batches of one collection; collections must be asked for in order."""
@@ -54,8 +60,9 @@ class Readers:
 
     def finish(self) -> None:
         """Wait until the end of the reading was told; raises what went wrong there."""
-        if self._end is not None:
-            self._end.result()
+        self._end.join()
+        if self._error is not None:
+            raise self._error
 
     def keep_alive(self) -> None:
         """Refresh the sessions: a collection that waits to be written would lose its cursor after 30 minutes."""
@@ -67,19 +74,24 @@ class Readers:
             except PyMongoError as error:
                 logger.warning("%s: sessions could not be refreshed: %s", self._job.host, error)
 
-    def _work(self, waiting: Iterator[tuple[int, Reading]]) -> None:
-        while (task := self._take(waiting)) is not None:
+    def _work(self) -> None:
+        while (task := self._take()) is not None:
             lane, reading = task
             try:
                 self._read(lane, reading)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised by the thread that writes
+                self._fail(error)
                 self._ahead.close(lane, error)
-                raise
+                return
             self._ahead.close(lane)
 
-    def _take(self, waiting: Iterator[tuple[int, Reading]]) -> tuple[int, Reading] | None:
+    def _take(self) -> tuple[int, Reading] | None:
         with self._lock:
-            return next(waiting, None)
+            return None if self._error or self._ahead.cancelled else next(self._waiting, None)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            self._error = self._error or error
 
     def _read(self, lane: int, reading: Reading) -> None:
         # Without causal consistency: the driver would add afterClusterTime to a read at a cluster time.
@@ -95,6 +107,10 @@ class Readers:
                     self._sessions.discard(session)
 
     def _complete(self) -> None:
-        wait(self._reads)
-        if all(read.exception() is None for read in self._reads) and not self._ahead.cancelled:
-            self._then()
+        for thread in self._reads:
+            thread.join()
+        if self._error is None and not self._ahead.cancelled:
+            try:
+                self._then()
+            except BaseException as error:  # noqa: BLE001 - raised by `finish`
+                self._fail(error)
