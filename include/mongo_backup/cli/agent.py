@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -17,4 +20,8 @@ def agent(
     """Run one step of a backup or restore: what the DAGs call. People rarely need it."""
     from mongo_backup.agent.main import run_step
 
-    raise typer.Exit(int(run_step(step=step, request_file=request, result_file=result)))
+    code = int(run_step(step=step, request_file=request, result_file=result))
+    # A thread that waits for a server which never answers must not hold up the end.
+    sys.stdout.flush()
+    logging.shutdown()
+    os._exit(code)

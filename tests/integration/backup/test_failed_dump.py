@@ -175,3 +175,17 @@ def test_the_member_is_killed(
         assert dump.host in (envelope.message or "")
         cluster.start_member(dump.host)
     judge(cluster, objects, credentials)
+
+
+def test_the_member_hangs_and_the_agent_is_asked_to_end(
+    cluster: ShardedCluster, objects_for: ObjectsFor, credentials_for: CredentialsFor, tmp_path: Path
+) -> None:
+    objects, credentials = objects_for(cluster), credentials_for(cluster)
+    with held_up(cluster, objects, credentials, tmp_path) as (_, dump):
+        cluster.pause_member(dump.host)
+        try:
+            dump.agent.send_signal(signal.SIGTERM)
+            assert dump.envelope().exit_code is ExitCode.INTERRUPTED
+        finally:
+            cluster.resume_member(dump.host)
+    judge(cluster, objects, credentials)
