@@ -62,32 +62,31 @@ def known_name(namespace: str) -> Namespace:
     return db, data_name(collection)
 
 
-def inspect_routing(
-    state: TargetState,
-    *,
-    config: Client,
-    host: str,
-    routing: Routing,
-    shard_map: Mapping[str, str],
-    databases: Collection[str],
-) -> None:
-    """Add what the config server knows, compared with the routing of the backup.
+def inspect_routing(state: TargetState, *, config: Client, host: str, databases: Collection[str]) -> None:
+    """Add what the config server knows.
 
-    :param shard_map: every shard of the set by its name on the target.
     :param databases: those that the restore writes.
     """
     with mongo_errors("reading routing", host):
         for document in config.config.databases.find({}, {"primary": 1}):
             state.primary_shards[document["_id"]] = document["primary"]
-        known = {document["_id"]: document for document in config.config.collections.find({}, {"uuid": 1})}
-        state.routed |= {name for name in map(known_name, known) if name[0] in databases}
-        wanted = _chunks_by_owner(routing, shard_map)
-        for namespace, document in routing.collections.items():
-            if namespace not in known:
-                continue
-            uuid = known[namespace].get("uuid")
-            if uuid != document["uuid"] or _chunks(config, document["uuid"]) != wanted.get(bytes(uuid)):
-                state.routed_otherwise.add(known_name(namespace))
+        known = map(known_name, config.config.collections.distinct("_id"))
+        state.routed |= {name for name in known if name[0] in databases}
+
+
+def compare_with_backup(
+    state: TargetState, *, config: Client, host: str, routing: Routing, shard_map: Mapping[str, str]
+) -> None:
+    """Add which collections of the backup are routed otherwise here.
+
+    :param shard_map: every shard of the set by its name on the target.
+    """
+    wanted = _chunks_by_owner(routing, shard_map)
+    with mongo_errors("reading routing", host):
+        for known in config.config.collections.find({"_id": {"$in": list(routing.collections)}}, {"uuid": 1}):
+            uuid = routing.collections[known["_id"]]["uuid"]
+            if known.get("uuid") != uuid or _chunks(config, uuid) != wanted.get(bytes(uuid)):
+                state.routed_otherwise.add(known_name(known["_id"]))
 
 
 def _chunks_by_owner(routing: Routing, shard_map: Mapping[str, str]) -> dict[bytes, set[bytes]]:

@@ -25,6 +25,7 @@ from mongo_backup.verify.reading import namespace_digest
 log = logging.getLogger(__name__)
 
 _SHOWN = 20
+_EXPIRY = "expireAfterSeconds"
 Namespace = tuple[str, str]
 
 
@@ -75,12 +76,15 @@ class Comparison:
 
 
 def compare_documents(subjects: Iterable[Subject], *, threads: int = 4) -> Comparison:
-    """Read every restored namespace and compare count and digest, the largest first."""
+    """Read every restored namespace and compare count and digest, the largest first.
+
+    Where documents were merged into a collection that lets them expire, they may be gone already: it is left out.
+    """
     work = [
         (subject, record, name)
         for subject in subjects
         for record, name in subject.selected()
-        if record.type == "collection"
+        if record.type == "collection" and not (subject.merged and expires(record))
     ]
     work.sort(key=lambda task: -task[1].bytes)
     comparison = Comparison()
@@ -99,6 +103,11 @@ def compare_documents(subjects: Iterable[Subject], *, threads: int = 4) -> Compa
             if difference := _document_difference(record, digest, exact=exact):
                 comparison.differences.append(f"{subject.name} {'.'.join(name)}: {difference}")
     return comparison
+
+
+def expires(record: NamespaceRecord) -> bool:
+    """Whether documents of the namespace expire: by a TTL index, or by the collection's own option."""
+    return _EXPIRY in record.options or any(_EXPIRY in index for index in record.indexes)
 
 
 def _document_difference(record: NamespaceRecord, digest: DocumentDigest, *, exact: bool) -> str | None:

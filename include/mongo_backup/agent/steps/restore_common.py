@@ -173,18 +173,25 @@ def _find_manifest(request: RestoreRequest, repository: Repository) -> tuple[Man
 
 @contextmanager
 def leased(connector: Connector, owner: str) -> Iterator[None]:
-    """Renew the run's leases in the journal while the block runs, so that no watchdog takes the run for dead."""
+    """Renew the run's leases in the journal while the block runs, so that no watchdog takes the run for dead.
+
+    A run that holds nothing writes nothing: the target may be locked.
+    """
     journal, over = Journal(connector), threading.Event()
+
+    def renew() -> None:
+        if journal.entries(owner):
+            journal.renew(owner)
 
     def keep() -> None:
         while not over.wait(LEASE_SECONDS / 4):
             try:
-                journal.renew(owner)
+                renew()
             except MongoBackupError:
                 continue  # the next renewal comes in time, or the target is gone and the step fails by itself
 
     keeper = threading.Thread(target=keep, name="lease", daemon=True)
-    journal.renew(owner)
+    renew()
     keeper.start()
     try:
         yield

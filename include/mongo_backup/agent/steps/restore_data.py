@@ -178,8 +178,13 @@ def build_indexes(request: RestoreRequest, credentials: Credentials) -> IndexesR
     )
 
 
-def on_every_component(job: RestoreJob, act: Callable[[Target, list[CollectionSpec]], ResultOf]) -> list[ResultOf]:
-    """Do something with each component and what its archive announces, side by side."""
+def on_every_component(
+    job: RestoreJob,
+    act: Callable[[Target, list[CollectionSpec]], ResultOf],
+    *,
+    where: Callable[[Target], bool] = lambda _: True,
+) -> list[ResultOf]:
+    """Act on each component (where there is something to do) and what its archive announces, side by side."""
 
     def one(target: Target) -> ResultOf:
         with job.archive(target.record) as stream:
@@ -189,4 +194,4 @@ def on_every_component(job: RestoreJob, act: Callable[[Target, list[CollectionSp
 
     _ = job.rules  # made once, before threads ask for it
     with ThreadPoolExecutor(max_workers=_MAX_THREADS) as pool:
-        return list(pool.map(one, job.targets))
+        return list(pool.map(one, filter(where, job.targets)))

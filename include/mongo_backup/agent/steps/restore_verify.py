@@ -11,7 +11,14 @@ from mongo_backup.agent.steps.restore_data import on_every_component
 from mongo_backup.credentials import Credentials
 from mongo_backup.restore.indexes import begin_expiry
 from mongo_backup.topology.discover import version_number
-from mongo_backup.verify.compare import Comparison, Subject, compare_catalog, compare_documents, compare_routing
+from mongo_backup.verify.compare import (
+    Comparison,
+    Subject,
+    compare_catalog,
+    compare_documents,
+    compare_routing,
+    expires,
+)
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +33,11 @@ def verify_restore(request: RestoreRequest, credentials: Credentials) -> VerifyR
         subjects = {target.record.name: _subject(job, target) for target in job.targets}
         comparison = compare_documents(subjects.values(), threads=2 * len(subjects))
         comparison.judge()
-        on_every_component(job, lambda target, specs: begin_expiry(client=target.client, host=target.host, specs=specs))
+        on_every_component(
+            job,
+            lambda target, specs: begin_expiry(client=target.client, host=target.host, specs=specs),
+            where=lambda target: any(map(expires, target.record.namespaces)),
+        )
         same_version = _same_version(job)
         for subject in subjects.values():
             comparison.differences += compare_catalog(subject, same_version=same_version)
