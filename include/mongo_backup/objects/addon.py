@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import operator
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mongo_backup.model import Model
 from mongo_backup.objects.base import KubernetesStyleObject
@@ -13,6 +16,33 @@ Engine = Literal["native", "mongodump"]
 TaskName = Literal["control", "backup", "restore", "verify", "maintain"]
 
 DEFAULT_IMAGE = "mongo-backup-agent:0.1.0"
+
+
+_BOUND = re.compile(r"(>=|<=|==|>|<)\s*(\d+(?:\.\d+)*)")
+_BOUNDS = re.compile(rf"\s*{_BOUND.pattern}\s*(,\s*{_BOUND.pattern}\s*)*")
+_COMPARE: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+def check_versions(text: str) -> str:
+    """Return the range of versions if it is one.
+
+    :raises ValueError: it is none.
+    """
+    if not _BOUNDS.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is no range of versions: write bounds, such as '>=5.0,<9'")
+    return text
+
+
+def _numbers(version: str, length: int = 0) -> tuple[int, ...]:
+    """`6.0.5-rc1` as (6, 0, 5), filled up with zeros."""
+    numbers = [int(part) for part in version.partition("-")[0].split(".") if part.isdigit()]
+    return tuple(numbers + [0] * (length - len(numbers)))
 
 
 class Resources(Model):
@@ -64,10 +94,19 @@ class Function(Model):
 class AddonSpec(Model):
     """Functions by task."""
 
-    versions: str = ">=4.2"
+    versions: Annotated[str, AfterValidator(check_versions)] = ">=4.2"
     """MongoDB versions that it is for, such as `>=5.0,<9`."""
     functions: dict[TaskName, Function] = Field(default_factory=dict)
     """A task that is not named is done by the built-in function."""
+
+    def fits(self, server_version: str) -> bool:
+        """Whether it is for servers of this version (`buildInfo.version`)."""
+        found = _numbers(server_version)
+        for sign, bound in _BOUND.findall(self.versions):
+            length = max(len(found), bound.count(".") + 1)
+            if not _COMPARE[sign](_numbers(server_version, length), _numbers(bound, length)):
+                return False
+        return True
 
     def function(self, task: TaskName) -> Function:
         """The function for a task, the built-in one where none is named."""

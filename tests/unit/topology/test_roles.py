@@ -25,7 +25,7 @@ ALL = (
 def test_grants_everything_that_is_checked(role: dict[str, object]) -> None:
     granted = role["privileges"]
     assert isinstance(granted, list)
-    assert list(privileges._lacking(granted, ALL)) == []
+    assert list(privileges.lacking(granted, ALL)) == []
 
 
 def test_the_backup_role_changes_no_data() -> None:
