@@ -66,6 +66,15 @@ def test_a_shard_that_is_not_declared(
     nothing_is_held(shop, objects, credentials)
 
 
+def test_an_addon_for_other_versions(
+    shop: ShardedCluster, objects_for: ObjectsFor, credentials_for: CredentialsFor
+) -> None:
+    objects = objects_for(shop)
+    addon = objects.addon.model_copy(update={"spec": objects.addon.spec.model_copy(update={"versions": ">=8.0"})})
+    wrong = objects.model_copy(update={"addon": addon})
+    refused(wrong, credentials_for(shop), ConfigurationError, "MongoDB >=8.0", "widen its `versions`")
+
+
 def test_members_that_do_not_answer(
     shop: ShardedCluster, objects_for: ObjectsFor, credentials_for: CredentialsFor
 ) -> None:

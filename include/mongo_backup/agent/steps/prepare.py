@@ -11,7 +11,9 @@ from mongo_backup.agent.contract import BackupRequest, PrepareResult
 from mongo_backup.agent.session import connect, engine_of, open_repository, session_of
 from mongo_backup.credentials import Credentials
 from mongo_backup.engines.choice import check_engine
+from mongo_backup.errors import ConfigurationError
 from mongo_backup.locks.release import release
+from mongo_backup.objects.addon import Addon
 from mongo_backup.topology.check import check
 from mongo_backup.topology.discover import discover
 from mongo_backup.topology.model import Topology
@@ -40,6 +42,7 @@ def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
     with connect(request, credentials) as connector:
         topology = discover(connector)
         check(request.objects.target, topology)
+        _check_addon(request.objects.addon, topology)
         _describe(topology)
         for words in release(connector, expired_only=True, tolerant=True):
             logger.warning("Left behind by an earlier run and undone now: %s", words)
@@ -65,6 +68,14 @@ def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
         cluster_time_supported=found.cluster_time_supported,
         repository_created=opened.created,
     )
+
+
+def _check_addon(addon: Addon, topology: Topology) -> None:
+    if not addon.spec.fits(topology.server_version):
+        raise ConfigurationError(
+            f"Addon {addon.name} is for MongoDB {addon.spec.versions}, and the server is {topology.server_version}:"
+            " name another addon in the BackupConfiguration, or widen its `versions`"
+        )
 
 
 def _describe(topology: Topology) -> None:
