@@ -28,13 +28,14 @@ def session_of(request: BackupRequest) -> Session:
 
     :raises ConfigurationError: the configuration has none of that name.
     """
-    found = {each.name: each for each in request.objects.configuration.spec.sessions}
-    if request.session not in found:
+    configuration = request.objects.configuration
+    try:
+        return configuration.session(request.session)
+    except KeyError:
+        names = ", ".join(each.name for each in configuration.spec.sessions)
         raise ConfigurationError(
-            f"configuration {request.objects.configuration.name} has no session {request.session}: "
-            f"it has {', '.join(found)}"
-        )
-    return found[request.session]
+            f"configuration {configuration.name} has no session {request.session}: it has {names}"
+        ) from None
 
 
 def engine_of(request: BackupRequest) -> Engine:

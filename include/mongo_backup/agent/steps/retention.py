@@ -5,23 +5,34 @@ from __future__ import annotations
 import logging
 
 from mongo_backup.agent.contract import BackupRequest, RetentionResult
-from mongo_backup.agent.session import open_repository
+from mongo_backup.agent.session import connect, open_repository, session_of
 from mongo_backup.credentials import Credentials
+from mongo_backup.journal import Journal
 from mongo_backup.manifest.catalog import SetCatalog
-from mongo_backup.retention.apply import apply_plan, plan_for
+from mongo_backup.retention.apply import apply_plan, clean_incomplete, plan_for
 
 logger = logging.getLogger(__name__)
+
+REMAINS_FACTOR = 2
+"""Remains are left alone for this many times the longest backup: their run may still be at work, or be looked into."""
 
 
 def apply_retention(request: BackupRequest, credentials: Credentials) -> RetentionResult:
     """Forget what the policy does not keep; without a policy everything is kept. Data go with the next prune.
 
+    Remains of backups that died without a manifest go too, once their run is surely over.
+
     :raises MongoBackupError: it was not finished; doing it again finishes it.
     """
     policy = request.objects.retention
+    with connect(request, credentials) as connector:
+        alive = {entry.set_id for entry in Journal(connector).entries() if entry.set_id}
     with open_repository(request, credentials) as repository:
         catalog = SetCatalog.read(repository)
         plan = plan_for(catalog, policy.spec if policy else None, session=request.session)
         forgotten = apply_plan(repository, catalog, plan)
+        older_than = REMAINS_FACTOR * session_of(request).backup_timeout
+        for set_id in clean_incomplete(repository, catalog, older_than=older_than, alive=alive):
+            logger.info("Removed what a backup without a manifest had left: set %s", set_id)
     logger.info("Retention keeps %d sets of this session and forgot %d", len(plan.kept), len(forgotten))
     return RetentionResult(kept=len(plan.kept), forgotten=forgotten)
