@@ -16,6 +16,8 @@ from mongo_backup.errors import PermanentError, TransientError
 from sandbox.waiting import wait_until
 
 ENDED = frozenset({"success", "failed"})
+PARKING_SECONDS = 3.0
+"""Airflow 3.3.2 fails a task that is answered within a second after it began to wait ("Executor reported success")."""
 TASK_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
 
 
@@ -240,7 +242,9 @@ class AirflowClient:
         return found["value"]
 
     def answer(self, dag: str, run: str, task: str, option: str) -> None:
-        """Answer a task that waits for a person."""
+        """Answer a task that waits for a person, once it waits, and not quicker than a person would."""
+        self.wait_task(dag, run, task, "awaiting_input", timeout=300)
+        time.sleep(PARKING_SECONDS)
         path = f"{self._run(dag, run)}/taskInstances/{task}/-1/hitlDetails"
         self.request("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 

@@ -52,6 +52,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def _configuration() -> dict[str, object]:
-    document = objects.configuration(name=CONFIGURATION)
+    document = objects.configuration(name=CONFIGURATION, restore={"approval": True})
     document["spec"]["sessions"] = [{**each, "retention_policy": {"name": "keep"}} for each in SESSIONS]
     return document

@@ -27,6 +27,8 @@ from sandbox.waiting import wait_until
 CONFIGURATION = "rows"
 STEP_SECONDS = 2.0
 """How long each read of the slow collection takes while `slow_reads` is on."""
+PATIENCE = 300.0
+"""How long anything is waited for: a machine may be busy with other things."""
 
 
 def slow_database(shard: str) -> str:
@@ -97,7 +99,7 @@ class Stage:
         keeper = self.airflow.components["scheduler"].pid
         return psutil.Process(keeper).children(recursive=True) if keeper else []
 
-    def wait_agents(self, step: str, count: int = 1, *, timeout: float = 90) -> list[psutil.Process]:
+    def wait_agents(self, step: str, count: int = 1, *, timeout: float = PATIENCE) -> list[psutil.Process]:
         """Wait until so many agents of the step are at work."""
 
         def enough() -> list[psutil.Process] | None:
@@ -149,6 +151,16 @@ class Stage:
 
     # Run
 
+    def wait_quiet(self, *, timeout: float = PATIENCE) -> None:
+        """Wait until no run is under way: what a failed test left must not fail the next one too."""
+
+        def quiet() -> bool:
+            states = ("running", "queued")
+            found = self.client.request("GET", "dags/~/dagRuns", params={"state": states, "limit": 1})
+            return not found["dag_runs"]
+
+        wait_until(quiet, what="no run is under way", timeout=timeout, interval=0.5)
+
     def start(self, session: str) -> tuple[str, str]:
         """Trigger a backup; return the DAG's and the run's id."""
         dag = f"backup.{CONFIGURATION}.{session}"
@@ -158,7 +170,7 @@ class Stage:
     def start_and_wait_for_dumps(self, session: str = "main", *, count: int = 3) -> tuple[str, str]:
         """Trigger a backup and wait until so many dumps are being made (call it within `slow_reads`)."""
         dag, run = self.start(session)
-        self.client.wait_task(dag, run, "lock_secondaries", "success", timeout=120)
+        self.client.wait_task(dag, run, "lock_secondaries", "success", timeout=PATIENCE)
         self.wait_agents("backup.dump", count)
         return dag, run
 
@@ -183,7 +195,7 @@ def alive(process: psutil.Process) -> bool:
     return False
 
 
-def wait_gone(*processes: psutil.Process, timeout: float = 90) -> float:
+def wait_gone(*processes: psutil.Process, timeout: float = PATIENCE) -> float:
     """Wait until processes have ended; return the seconds."""
     began = time.monotonic()
     wait_until(

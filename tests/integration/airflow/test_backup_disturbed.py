@@ -9,16 +9,16 @@ import signal
 import threading
 
 import pytest
-from tests.integration.airflow.stage import Stage, wait_gone
+from tests.integration.airflow.stage import PATIENCE, Stage, wait_gone
 
 from sandbox.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(900)]
 
 
-def ends_red(stage: Stage, dag: str, run: str, *, before: set[str], timeout: float = 180) -> None:
+def ends_red(stage: Stage, dag: str, run: str, *, before: set[str]) -> None:
     """The run fails, nothing is left on the target, no agent lives, no set was committed."""
-    state = stage.client.wait(dag, run, timeout=timeout)
+    state = stage.client.wait(dag, run, timeout=PATIENCE)
     assert state == "failed", stage.explain(dag, run)
     assert stage.marks() == [], stage.explain(dag, run)
     assert stage.agents("backup.dump") == []
@@ -29,6 +29,7 @@ def ends_red(stage: Stage, dag: str, run: str, *, before: set[str], timeout: flo
 @pytest.fixture
 def before(stage: Stage) -> set[str]:
     """Complete sets before the test; and nothing left by the test before."""
+    stage.wait_quiet()
     assert stage.marks() == []
     return stage.complete_sets()
 
@@ -50,7 +51,7 @@ def test_the_run_is_marked_failed(stage: Stage, before: set[str]) -> None:
         agents = stage.agents("backup.dump")
         stage.client.mark_run(dag, run, "failed")
         ends_red(stage, dag, run, before=before)
-        wait_gone(*agents, timeout=1)
+        wait_gone(*agents, timeout=5)
     states = stage.client.states(dag, run)
     assert states["unlock_secondaries"] == states["unlock_config_server"] == states["enable_balancer"] == "success"
 
@@ -61,9 +62,9 @@ def test_the_run_is_marked_success(stage: Stage, before: set[str]) -> None:
         dag, run = stage.start_and_wait_for_dumps()
         agents = stage.agents("backup.dump")
         stage.client.mark_run(dag, run, "success")
-        stage.client.wait(dag, run, timeout=120)
-        wait_gone(*agents, timeout=10)
-    wait_until(lambda: not stage.marks(), what="nothing is left on the target", timeout=30)
+        stage.client.wait(dag, run, timeout=PATIENCE)
+        wait_gone(*agents)
+    wait_until(lambda: not stage.marks(), what="nothing is left on the target", timeout=60)
     assert stage.complete_sets() == before
 
 
@@ -74,7 +75,7 @@ def test_the_run_is_cleared_while_it_dumps(stage: Stage, before: set[str]) -> No
         agents = stage.agents("backup.dump")
         stage.client.clear_run(dag, run)
         wait_gone(*agents)
-    assert stage.client.wait(dag, run, timeout=180) == "success", stage.explain(dag, run)
+    assert stage.client.wait(dag, run, timeout=PATIENCE) == "success", stage.explain(dag, run)
     assert stage.marks() == []
     committed = stage.client.result(dag, run, "commit_snapshot")
     assert stage.complete_sets() - before == {committed["set_id"]}
@@ -86,7 +87,7 @@ def test_one_dump_is_cleared_while_others_run(stage: Stage, before: set[str]) ->
         dag, run = stage.start_and_wait_for_dumps()
         cleared = stage.client.clear_tasks(dag, run, "dump[1]")
         assert {"dump", "lock_secondaries", "finish"} <= set(cleared)
-        state = stage.client.wait(dag, run, timeout=240)
+        state = stage.client.wait(dag, run, timeout=PATIENCE)
     assert stage.marks() == [], stage.explain(dag, run)
     assert (state, stage.complete_sets()) == ("failed", before), stage.explain(dag, run)
 
@@ -108,7 +109,7 @@ def test_a_task_process_is_killed(stage: Stage, before: set[str]) -> None:
         dag, run = stage.start_and_wait_for_dumps()
         agent = stage.agents("backup.dump")[0]
         agent.parents()[1].kill()
-        assert wait_gone(agent) < 30
+        wait_gone(agent, timeout=60)
         ends_red(stage, dag, run, before=before)
 
 
@@ -126,16 +127,16 @@ def test_a_killed_task_is_tried_again_and_never_overlaps(stage: Stage, before: s
         watcher = threading.Thread(target=watch)
         watcher.start()
         agents[0].parents()[1].kill()
-        state = stage.client.wait(dag, run, timeout=240)
+        state = stage.client.wait(dag, run, timeout=PATIENCE)
         watching.set()
         watcher.join()
     assert max(together) <= 3
     tries = {task.name: task.tries for task in stage.client.tasks(dag, run) if task.task == "dump"}
     assert sorted(tries.values()) == [1, 1, 2]
-    # Its lock went with the agent, so the second try must not be dumped as if it were still there.
-    assert state == "failed", stage.explain(dag, run)
+    # The second try reads at the time of the first: under the lock if it is still there, else by the history.
+    assert state == "success", stage.explain(dag, run)
     assert stage.marks() == []
-    assert stage.complete_sets() == before
+    assert len(stage.complete_sets() - before) == 1
 
 
 def test_an_agent_is_killed(stage: Stage, before: set[str]) -> None:
@@ -162,7 +163,7 @@ def test_a_worker_is_killed(stage: Stage, before: set[str]) -> None:
         dag, run = stage.start_and_wait_for_dumps()
         agent = stage.agents("backup.dump")[0]
         agent.parents()[2].kill()
-        ends_red(stage, dag, run, before=before, timeout=240)
+        ends_red(stage, dag, run, before=before)
 
 
 def test_a_dump_takes_too_long(stage: Stage, before: set[str]) -> None:
@@ -177,7 +178,7 @@ def test_the_api_server_is_restarted(stage: Stage, before: set[str]) -> None:
     with stage.slow_reads():
         dag, run = stage.start_and_wait_for_dumps()
         stage.airflow.restart("api-server", kill=True)
-    assert stage.client.wait(dag, run, timeout=240) == "success", stage.explain(dag, run)
+    assert stage.client.wait(dag, run, timeout=PATIENCE) == "success", stage.explain(dag, run)
     assert stage.marks() == []
     assert len(stage.complete_sets() - before) == 1
 
@@ -188,8 +189,8 @@ def test_the_scheduler_and_all_its_tasks_are_killed(stage: Stage, before: set[st
         dag, run = stage.start_and_wait_for_dumps()
         agents = stage.agents("backup.dump")
         stage.airflow.restart("scheduler", kill=True)
-        wait_gone(*agents, timeout=5)
-        ends_red(stage, dag, run, before=before, timeout=240)
+        wait_gone(*agents, timeout=30)
+        ends_red(stage, dag, run, before=before)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_an_unlock_fails_at_first(stage: Stage, before: set[str]) -> None:
     hosts = stage.cluster.hosts("shard0")
     with stage.fail_point(data, *hosts):
         dag, run = stage.start("main")
-        stage.client.wait_task(dag, run, "unlock_secondaries", "up_for_retry", timeout=120)
-    assert stage.client.wait(dag, run, timeout=120) in ("success", "failed"), stage.explain(dag, run)
+        stage.client.wait_task(dag, run, "unlock_secondaries", "up_for_retry", timeout=PATIENCE)
+    assert stage.client.wait(dag, run, timeout=PATIENCE) in ("success", "failed"), stage.explain(dag, run)
     assert stage.marks() == []
     assert stage.client.states(dag, run)["unlock_secondaries"] == "success"
