@@ -91,9 +91,9 @@ def make_users(primary: str, key: str, users: Iterable[tuple[str, str, list[str]
     say(f"users and roles on {primary}")
 
 
-def add_shards(mongos: str, key: str, shards: dict[str, list[str]]) -> None:
-    """Register the shards with the router."""
-    router = system_client(mongos, key)
+def add_shards(mongos: str, password: str, shards: dict[str, list[str]]) -> None:
+    """Register the shards with the router, as the administrator that the config server has now."""
+    router: Client = MongoClient(mongos, username="admin", password=password, serverSelectionTimeoutMS=2000)
     for name, hosts in shards.items():
         address = f"{name}/{','.join(hosts)}"
         wait_for(lambda: router.admin.command("addShard", address, name=name)["ok"], f"shard {name} added")  # noqa: B023
@@ -115,7 +115,7 @@ def main() -> None:
     for name, hosts in {"config": config, **shards}.items():
         make_users(initiate(name, hosts, key, config_server=name == "config"), key, users)
     if mongos := os.environ.get("MONGOS"):
-        add_shards(mongos, key, shards)
+        add_shards(mongos, os.environ["MONGO_ADMIN_PASSWORD"], shards)
     say("the cluster is ready")
 
 
