@@ -55,5 +55,8 @@ demo: setup  ## back up a real sharded cluster under load, destroy it, restore i
 sandbox: setup  ## keep the demo's servers up and print the address and login of the UI
 	$(BIN)/python -m sandbox.up
 
+bench: setup  ## measure the engines (mongodump too, where it is on PATH)
+	$(BIN)/python tests/benchmark/dump_throughput.py
+
 clean:  ## remove what the build made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .sandbox
