@@ -3,9 +3,10 @@
 A step is one command, `mongo-backup agent <step>`, by its full name: `backup.dump`, `restore.plan_restore` (the list
 is `mongo_backup.agent.registry`). The request is one JSON document (`--request FILE`, or the environment variable
 `MONGO_BACKUP_REQUEST`); the result is one JSON document (`--result FILE`, else standard output); the log goes to
-standard error; the exit code is `mongo_backup.errors.ExitCode`. Results stay below 4 KiB: in a pod they are the
-termination message (https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/). Large
-facts go to the repository.
+standard error; the exit code is `mongo_backup.errors.ExitCode`. In a pod the result is the termination message, of
+which Kubernetes keeps 4 KiB
+(https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/); a larger result is one line
+of the log (`MONGO_BACKUP_RESULT_BYTES`, `Envelope.in_log`). Large facts go to the repository.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from mongo_backup.objects.storage import BackupStorage
 from mongo_backup.topology.model import ChosenMember
 
 REQUEST_VARIABLE = "MONGO_BACKUP_REQUEST"
+RESULT_BYTES_VARIABLE = "MONGO_BACKUP_RESULT_BYTES"
+"""Largest document that the result file takes; a larger one goes to standard output, after `RESULT_MARK`."""
+RESULT_MARK = "mongo-backup-result: "
 
 
 class BackupStep(StrEnum):
@@ -77,6 +81,8 @@ class Envelope(Model):
     exit_code: ExitCode = ExitCode.OK
     error_type: str | None = None
     message: str | None = None
+    in_log: bool = False
+    """The document is too large for this place: all of it is the line of the log that begins with the mark."""
 
     def error(self) -> MongoBackupError:
         """The typed error of a step that failed."""

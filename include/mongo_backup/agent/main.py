@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mongo_backup import logs
-from mongo_backup.agent.contract import REQUEST_VARIABLE, Envelope
+from mongo_backup.agent.contract import REQUEST_VARIABLE, RESULT_BYTES_VARIABLE, RESULT_MARK, Envelope
 from mongo_backup.agent.lifetime import end_with_parent, raise_on_signals
 from mongo_backup.agent.registry import Step, find_step
 from mongo_backup.credentials import read_credentials
@@ -69,6 +69,11 @@ def _read_request(step: Step, path: str | None) -> Model:
 def _write_result(envelope: Envelope, path: str | None) -> None:
     """Write the result document; with a file the write is whole or absent to a reader that waits for the exit."""
     text = envelope.model_dump_json()
+    limit = os.environ.get(RESULT_BYTES_VARIABLE)
+    if path and limit and len(text.encode()) > int(limit):
+        sys.stdout.write(f"{RESULT_MARK}{text}\n")
+        sys.stdout.flush()
+        text = Envelope(step=envelope.step, ok=envelope.ok, exit_code=envelope.exit_code, in_log=True).model_dump_json()
     if path:
         Path(path).write_text(text, "utf-8")
     else:

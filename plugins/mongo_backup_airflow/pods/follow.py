@@ -14,6 +14,7 @@ from typing import Any
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from mongo_backup.agent.contract import RESULT_MARK
 from mongo_backup.errors import ConfigurationError, MongoBackupError, TransientError
 from mongo_backup_airflow.pods.api import PodApi
 from mongo_backup_airflow.pods.reasons import has_ended, is_running, why_not_starting, why_still_pending
@@ -73,6 +74,11 @@ class PodFollower:
             self._wait()
         self._log.finish()
         return self._last
+
+    @property
+    def logged_result(self) -> str | None:
+        """The result document as the log has it, when it is too large for the termination message."""
+        return self._log.result
 
     def _look(self) -> bool:
         """Look at the pod; return whether its agent has ended."""
@@ -158,6 +164,7 @@ class LogFollower:
         self._ended_at = 0.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self.result: str | None = None
         self._seen = ""
         self._seen_at: dt.datetime | None = None
 
@@ -225,7 +232,7 @@ class LogFollower:
         """Show a line unless it was shown before the break."""
         match = STAMPED.match(line)
         if match is None:
-            say(line)
+            self._say(line)
             return
         second, fraction, zone, text = match.groups()
         stamp = second.decode() + (fraction or b"").decode().ljust(9, "0")
@@ -233,4 +240,10 @@ class LogFollower:
             return
         self._seen = stamp
         self._seen_at = dt.datetime.fromisoformat(second.decode() + zone.decode().replace("Z", "+00:00"))
-        say(text)
+        self._say(text)
+
+    def _say(self, text: bytes) -> None:
+        if text.startswith(RESULT_MARK.encode()):
+            self.result = text.removeprefix(RESULT_MARK.encode()).decode("utf-8", errors="replace")
+        else:
+            say(text)

@@ -64,26 +64,29 @@ def why_still_pending(pod: Any, warnings: list[str]) -> str:
     return warnings[-1] if warnings else "Kubernetes does not say why"
 
 
-def how_it_ended(pod: Any, *, step: str, asked: bool) -> Envelope:
+def how_it_ended(pod: Any, *, step: str, asked: bool, logged: str | None = None) -> Envelope:
     """How the step ended.
 
     :param pod: the last that was seen of it.
     :param asked: this process itself asked the pod to end.
+    :param logged: the result document from the log, where the log has one.
     """
-    envelope = agents_own(pod, step=step)
+    envelope = agents_own(pod, step=step, logged=logged)
     disturbed = None if asked else _disturbance(pod)
     if envelope is not None and (envelope.ok or disturbed is None):
         return envelope
     return failed(step, disturbed or _without_result(pod))
 
 
-def agents_own(pod: Any, *, step: str) -> Envelope | None:
+def agents_own(pod: Any, *, step: str, logged: str | None = None) -> Envelope | None:
     """The result document, if it is there, whole, and says what the exit code says."""
     end = terminated(pod)
     if end is None or not end.message:
         return None
     try:
         found = Envelope.model_validate_json(end.message)
+        if found.in_log:
+            found = Envelope.model_validate_json(logged or "")
     except ValueError:
         return None
     return found if found.step == step and found.ok == (end.exit_code == 0) else None

@@ -14,7 +14,7 @@ from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
-from mongo_backup.agent.contract import REQUEST_VARIABLE
+from mongo_backup.agent.contract import REQUEST_VARIABLE, RESULT_BYTES_VARIABLE
 from mongo_backup.credentials import CREDENTIALS_VARIABLE
 from mongo_backup.objects.addon import Function
 from mongo_backup.objects.configuration import Execution
@@ -23,6 +23,8 @@ from mongo_backup_airflow.runners.base import StepCall
 CONTAINER = "base"
 """Name of the agent's container: what KubernetesPodOperator takes it for."""
 TERMINATION_LOG = "/dev/termination-log"
+TERMINATION_BYTES = 4096
+"""What Kubernetes keeps of a termination message."""
 LABEL_PREFIX = "mongo-backup/"
 AGENT_USER = 10001
 """As in `include/image/Dockerfile`."""
@@ -160,7 +162,9 @@ def _needs(
     given = [("run", run_secret, RUN_FOLDER)] if run_secret_data(call) else []
     given += [(f"secret-{n}", name, secret_folder(name)) for n, name in enumerate(call.secrets)]
     arguments = [*PROGRAM, call.step, "--result", TERMINATION_LOG]
-    environment = {CREDENTIALS_VARIABLE: CREDENTIALS_FOLDER} if given else {}
+    environment = {RESULT_BYTES_VARIABLE: str(TERMINATION_BYTES)}
+    if given:
+        environment[CREDENTIALS_VARIABLE] = CREDENTIALS_FOLDER
     if by_environment(call):
         environment[REQUEST_VARIABLE] = call.request.model_dump_json()
     else:

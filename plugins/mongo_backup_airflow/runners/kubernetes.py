@@ -78,7 +78,8 @@ class KubernetesRunner:
                 if data:
                     api.create_secret(name, data=data, labels=own_labels(call), owner=created)
                 logger.info("Running %s in pod %s of namespace %s", call.step, name, api.namespace)
-                return how_it_ended(follower.to_the_end(), step=call.step, asked=self._stopped)
+                ended = follower.to_the_end()
+                return how_it_ended(ended, step=call.step, asked=self._stopped, logged=follower.logged_result)
             except MongoBackupError as error:
                 if self._stopped:
                     raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from mongo_backup.agent.restore_contract import Existing, PlanResult, RestoreRequest
+from mongo_backup.agent.restore_contract import Existing, PlanResult, RestoreRequest, UserPolicy
 from mongo_backup.agent.steps.restore_common import RestoreJob, open_job
 from mongo_backup.credentials import Credentials
 from mongo_backup.restore.checks import (
@@ -78,15 +78,15 @@ def _compared(job: RestoreJob, state: TargetState) -> TargetState:
 
 def _check_target(job: RestoreJob) -> tuple[str, ...]:
     check_versions(job.manifest, job.topology)
-    warnings: list[str] = []
+    parameters, warnings = job.request.parameters, list[str]()
     for target in job.targets:
         check_unlocked(target.client, target.host)
         check_privileges(
             target.client,
             target.host,
-            username=job.connector.username,
             sharded=job.sharded,
-            drop=job.request.parameters.existing is Existing.DROP,
+            drop=parameters.existing is Existing.DROP,
+            accounts=parameters.users is not UserPolicy.SKIP,
         )
         size = sum(record.bytes for record in selected(target.record, job.rules))
         warnings += space_warnings(target.client, target.host, size=size)

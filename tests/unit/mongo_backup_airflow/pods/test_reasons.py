@@ -139,3 +139,11 @@ def test_pods_that_may_yet_start() -> None:
 def test_a_sidecar_that_goes_on_does_not_hold_up_the_step() -> None:
     assert has_ended(pod(phase="Running", state=ended(0, result())))
     assert not has_ended(pod(phase="Running", state={"running": {}}))
+
+
+def test_a_large_result_is_in_the_log() -> None:
+    found = pod(phase="Succeeded", state=ended(0, result(in_log=True)))
+    envelope = how_it_ended(found, step=STEP, asked=False, logged=result(result={"many": 1}))
+    assert (envelope.ok, envelope.result) == (True, {"many": 1})
+    for lost in (None, result()[:-5], result(13)):
+        assert not how_it_ended(found, step=STEP, asked=False, logged=lost).ok
