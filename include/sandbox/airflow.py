@@ -103,10 +103,10 @@ class Airflow:
             "logging": {"base_log_folder": home / "logs"},
             "scheduler": {"scheduler_idle_sleep_time": 0.1, "enable_health_check": False},
             "dag_processor": {
-                "refresh_interval": 5,
-                "min_file_process_interval": 5,
-                "bundle_refresh_check_interval": 2,
-                "parsing_processes": 2,
+                "refresh_interval": 10,
+                "min_file_process_interval": 30,
+                "bundle_refresh_check_interval": 5,
+                "parsing_processes": 1,
             },
             "workers": {"min_heartbeat_interval": 2},
         }

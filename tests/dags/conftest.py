@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-if "AIRFLOW_HOME" not in os.environ:  # before anything imports airflow: it makes its files where this says
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mongo-backup-airflow-")
-    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
-
+from tests import airflow_home
 from tests.dags.support import DAG_FILES, Objects, basics
 
 from sandbox.objects import write_objects
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
+
+airflow_home.set_up()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ BACKUP_TASKS = {
     "repository, oplog window, locks of others. Needs the target and the store.",
     "disable_balancer": "Stops the balancer, waits for a running migration round, and notes the state it had.",
     "identify_secondaries": "Chooses the member that each component is read from; the log says why.",
-    "lock_config_server": "Opens the lock of the config server: its chosen member is held.",
+    "lock_config_server": "Locks the chosen member of the config server; `lock_secondaries` takes it over.",
     "lock_secondaries": "Fixes one cluster time T for all components and locks every chosen member at it.",
     "widen_history_windows": "Fixes one cluster time T and raises the history window of every chosen member; no lock.",
     "dump": "Reads one component at T straight into the repository; its member is let go with the last byte read. "

@@ -97,7 +97,8 @@ class AgentOperator(BaseOperator):
     # How it is run
 
     def _call_agent(self, context: Context) -> Envelope:
-        self._runner = runner_for(self.subject.objects, f"{self.family}.{self.step}")  # first, so that it can be stopped
+        # The runner comes first: from here on the step can be stopped, also before its agent starts.
+        self._runner = runner_for(self.subject.objects, f"{self.family}.{self.step}")
         return self._runner.run(self._call(context))
 
     def _call(self, context: Context) -> StepCall:
