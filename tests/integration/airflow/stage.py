@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,13 +88,10 @@ class Stage:
         """Living agents of a step, such as `backup.dump`."""
         return [one for one in self._descendants() if _is_agent(one, step)]
 
-    def task_processes(self, step: str) -> list[psutil.Process]:
-        """The task processes that run these agents: the parents of the agents' guards."""
-        return [agent.parents()[1] for agent in self.agents(step)]
-
-    def supervisors(self, step: str) -> list[psutil.Process]:
-        """The workers that watch these task processes."""
-        return [agent.parents()[2] for agent in self.agents(step)]
+    def agent_of(self, component: str) -> psutil.Process:
+        """The agent that dumps this component. Its parents: the guard, the task's process, the worker."""
+        (found,) = (one for one in self.agents("backup.dump") if _request_of(one)["component"] == component)
+        return found
 
     def _descendants(self) -> list[psutil.Process]:
         keeper = self.airflow.components["scheduler"].pid
@@ -186,6 +184,14 @@ def _is_agent(process: psutil.Process, step: str) -> bool:
     except psutil.Error:
         return False
     return "agent" in arguments and step in arguments and "guard.py" not in " ".join(arguments)
+
+
+def _request_of(agent: psutil.Process) -> dict[str, Any]:
+    """What the agent was asked to do."""
+    arguments = agent.cmdline()
+    descriptor = Path(arguments[arguments.index("--request") + 1]).name
+    request: dict[str, Any] = json.loads(Path(f"/proc/{agent.pid}/fd/{descriptor}").read_text())
+    return request
 
 
 def alive(process: psutil.Process) -> bool:
