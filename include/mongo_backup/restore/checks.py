@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mongo_backup.connection import Client, mongo_errors
@@ -11,11 +11,20 @@ from mongo_backup.errors import PreconditionError
 from mongo_backup.manifest.model import Manifest
 from mongo_backup.topology.discover import version_number
 from mongo_backup.topology.model import Component, Topology
+from mongo_backup.topology.privileges import ANY_COLLECTION, CLUSTER, Resource, lacking
 
 log = logging.getLogger(__name__)
 
-_NEEDED = frozenset({"insert", "update", "remove", "find", "createCollection", "createIndex", "listCollections"})
-_NEEDED_TO_DROP = frozenset({"dropCollection", "dropDatabase"})
+Needs = tuple[tuple[Resource, tuple[str, ...]], ...]
+
+_DOCUMENTS = ("find", "insert", "remove", "update")
+_COLLECTIONS = ("bypassDocumentValidation", "collMod", "createCollection", "createIndex", "dropCollection")
+_NEEDED: Needs = (
+    (ANY_COLLECTION, (*_DOCUMENTS, *_COLLECTIONS, "listCollections", "listIndexes")),
+    (CLUSTER, ("inprog", "listDatabases", "replSetGetConfig", "replSetGetStatus")),
+)
+_NEEDED_TO_DROP: Needs = ((ANY_COLLECTION, ("dropDatabase",)),)
+_NEEDED_FOR_ACCOUNTS = {"skip": set[str](), "merge": {"find", "insert"}, "replace": set(_DOCUMENTS)}
 
 
 def check_versions(manifest: Manifest, topology: Topology) -> None:
@@ -58,34 +67,46 @@ def check_unlocked(client: Client, host: str) -> None:
             )
 
 
-def check_privileges(client: Client, host: str, *, username: str | None, sharded: bool, drop: bool) -> None:
-    """See that the user may do all that a restore does.
+def check_privileges(client: Client, host: str, *, sharded: bool, drop: bool, users: str) -> None:
+    """See that the user may do all that a restore does; a server without access control lets everybody.
 
-    :param username: None where nobody logs in.
     :param sharded: UUIDs are kept and the server's internal commands are used: that takes `anyAction`.
+    :param drop: databases are dropped.
+    :param users: `skip`, `merge` or `replace`.
     :raises PreconditionError: privileges are missing; the message names them.
     """
-    if username is None:
-        return
-    with mongo_errors("asking for privileges (connectionStatus)", host):
-        info = client.admin.command({"connectionStatus": 1, "showPrivileges": True})["authInfo"]
-    privileges: list[dict[str, Any]] = info["authenticatedUserPrivileges"]
-    if any(each["resource"].get("anyResource") and "anyAction" in each["actions"] for each in privileges):
+    granted = _privileges(client, host)
+    if granted is None or any(map(_is_anything, granted)):
         return
     if sharded:
+        lacks = ["anyAction on any resource (applyOps keeps UUIDs)"]
+    else:
+        lacks = [*lacking(granted, [*_NEEDED, *(_NEEDED_TO_DROP if drop else ())]), *_lacking_accounts(granted, users)]
+    if lacks:
         raise PreconditionError(
-            f"the user {username} may not restore a sharded cluster ({host}): it takes the action anyAction on any"
-            " resource (applyOps keeps UUIDs); see docs/reference/privileges.md for the role, and name the user in the"
-            " AppBinding's restore_credentials"
+            f"the restore user lacks privileges on {host}: {'; '.join(lacks)}. Give it the role that `mongo-backup"
+            " roles --restore` prints, and name it in the AppBinding's restore_credentials"
         )
-    everywhere = {"db": "", "collection": ""}
-    granted = {action for each in privileges if each["resource"] == everywhere for action in each["actions"]}
-    needed = _NEEDED | (_NEEDED_TO_DROP if drop else frozenset())
-    if missing := sorted(needed - granted):
-        raise PreconditionError(
-            f"the user {username} lacks {', '.join(missing)} on all databases of {host}: grant it the built-in roles"
-            " restore and readWriteAnyDatabase, and name it in the AppBinding's restore_credentials"
-        )
+
+
+def _privileges(client: Client, host: str) -> list[dict[str, Any]] | None:
+    """What the connected user may do; None: the server has no access control."""
+    with mongo_errors("asking for privileges (connectionStatus)", host):
+        info = client.admin.command({"connectionStatus": 1, "showPrivileges": True})["authInfo"]
+    return info["authenticatedUserPrivileges"] if info["authenticatedUsers"] else None
+
+
+def _is_anything(privilege: Mapping[str, Any]) -> bool:
+    return bool(privilege["resource"].get("anyResource")) and "anyAction" in privilege["actions"]
+
+
+def _lacking_accounts(granted: list[dict[str, Any]], users: str) -> Iterator[str]:
+    """A privilege on every collection is none on `system.*`: these must be named."""
+    for name in ("system.users", "system.roles"):
+        resources = ({"db": "admin", "collection": name}, {"db": "", "collection": name})
+        have = {action for each in granted if each["resource"] in resources for action in each["actions"]}
+        if lack := sorted(_NEEDED_FOR_ACCOUNTS[users] - have):
+            yield f"{', '.join(lack)} on admin.{name} (for users: {users})"
 
 
 def space_warnings(client: Client, host: str, *, size: int) -> Iterator[str]:

@@ -12,11 +12,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 from mongo_backup.connection import Client, mongo_errors, translate
 from mongo_backup.errors import PermanentError, PreconditionError
 from mongo_backup.namespaces import BUCKETS_PREFIX
+from mongo_backup.restore.concerns import MAJORITY
 from mongo_backup.restore.specs import CollectionSpec
 
 log = logging.getLogger(__name__)
 
-MAJORITY: dict[str, Any] = {"w": "majority", "wtimeout": 600_000}
 _UNKNOWN_OPTION = {9, 72, 40415, 40414}
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
-from pymongo import WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from mongo_backup.connection import Client, translate
 from mongo_backup.engines.progress import Progress
 from mongo_backup.errors import MongoBackupError, PermanentError
+from mongo_backup.restore.concerns import MAJORITY_CONCERN
 from mongo_backup.restore.timestamps import replacement, with_empty_timestamps
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,9 @@ BATCH_BYTES = 4 << 20
 BATCH_DOCUMENTS = 5_000
 BUDGET_BYTES = 40 << 20
 """Documents that are queued or on their way to the server; the driver holds about as much again."""
-MAJORITY_TIMEOUT_MS = 600_000
 _SHOWN = 3
+_PATIENCE_SECONDS = 5.0
+"""After a failure or an interruption: an insert that waits for a majority may wait long."""
 _DUPLICATE_KEY = 11000
 
 Batch = tuple[str, str, list[bytes]]
@@ -86,7 +87,7 @@ class DocumentWriter:
         for _worker in self._workers:
             self._queue.put(None)
         for worker in self._workers:
-            worker.join()
+            worker.join(_PATIENCE_SECONDS if kind is not None else None)
 
     def write(self, *, db: str, collection: str, documents: Iterable[bytes], in_order: bool = False) -> None:
         """Write documents, some time before `finish` returns.
@@ -144,8 +145,7 @@ class DocumentWriter:
                 self._budget.give(size)
 
     def _insert(self, db: str, collection: str, batch: list[bytes], *, ordered: bool) -> None:
-        concern = WriteConcern(w="majority", wtimeout=MAJORITY_TIMEOUT_MS)
-        target = self._client[db].get_collection(collection, write_concern=concern)
+        target = self._client[db].get_collection(collection, write_concern=MAJORITY_CONCERN)
         try:
             target.insert_many(map(RawBSONDocument, batch), ordered=ordered, bypass_document_validation=True)
         except BulkWriteError as error:

@@ -17,10 +17,10 @@ from pymongo.errors import OperationFailure
 
 from mongo_backup.connection import Client, mongo_errors
 from mongo_backup.namespaces import BUCKETS_PREFIX
+from mongo_backup.restore.concerns import MAJORITY
 
 log = logging.getLogger(__name__)
 
-MAJORITY: dict[str, Any] = {"w": "majority", "wtimeout": 600_000}
 NEVER_DROPPED = frozenset({"admin", "config", "local"})
 _NOT_FOUND = 26
 

@@ -14,11 +14,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from mongo_backup.connection import Client, mongo_errors, translate
 from mongo_backup.errors import MongoBackupError, PermanentError
+from mongo_backup.restore.concerns import MAJORITY
 from mongo_backup.restore.specs import CollectionSpec
 
 log = logging.getLogger(__name__)
 
-MAJORITY: dict[str, Any] = {"w": "majority", "wtimeout": 600_000}
 _UNKNOWN_FIELD = 197
 _UNKNOWN_NAME = re.compile(r"The field '([^']+)' is not valid for an index specification")
 _DUPLICATE_KEY = 11000

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from bson.timestamp import Timestamp
-from pymongo import WriteConcern
 from pymongo.errors import OperationFailure
 
 from mongo_backup.connection import Client, mongo_errors
 from mongo_backup.errors import PreconditionError
+from mongo_backup.restore.concerns import MAJORITY, MAJORITY_CONCERN
 from mongo_backup.restore.routing import Rewriter, Routing, check_chunks, chunk_batches
 
 log = logging.getLogger(__name__)
 
-_MAJORITY = WriteConcern(w="majority", wtimeout=600_000)
-_MAJORITY_FIELDS: dict[str, Any] = {"w": "majority", "wtimeout": 600_000}
 _NO_SUCH_COMMAND = 59
 
 
@@ -55,7 +53,7 @@ def write_routing(
     rewriter = Rewriter(shard_map=shard_map, now=cluster_time(config, host))
     wanted = {name: document for name, document in routing.collections.items() if name not in keep}
     with mongo_errors("writing routing", host):
-        database = config.get_database("config", write_concern=_MAJORITY)
+        database = config.get_database("config", write_concern=MAJORITY_CONCERN)
         _remove(config, {name: document["uuid"] for name, document in wanted.items()})
         kept = {bytes(routing.collections[name]["uuid"]) for name in keep if name in routing.collections}
         chunks = 0
@@ -83,7 +81,7 @@ def write_routing(
 
 def _remove(config: Client, uuids: Mapping[str, Any]) -> None:
     """Remove what is known of these namespaces, whatever UUID it has."""
-    database = config.get_database("config", write_concern=_MAJORITY)
+    database = config.get_database("config", write_concern=MAJORITY_CONCERN)
     for namespace, uuid in uuids.items():
         known = database.collections.find_one({"_id": namespace}, {"uuid": 1})
         database.collections.delete_one({"_id": namespace})
@@ -94,7 +92,7 @@ def _remove(config: Client, uuids: Mapping[str, Any]) -> None:
 
 
 def _write_databases(config: Client, routing: Routing, rewriter: Rewriter) -> int:
-    database = config.get_database("config", write_concern=_MAJORITY)
+    database = config.get_database("config", write_concern=MAJORITY_CONCERN)
     written = 0
     for name, document in routing.databases.items():
         new = rewriter.database(document)
@@ -133,7 +131,7 @@ def reset_placement_history(config: Client, host: str) -> None:
     """Tell MongoDB 7.0 and newer that nobody knows where collections were before now (change streams ask for it)."""
     try:
         with mongo_errors("resetting the placement history", host):
-            config.admin.command({"_configsvrResetPlacementHistory": 1, "writeConcern": _MAJORITY_FIELDS})
+            config.admin.command({"_configsvrResetPlacementHistory": 1, "writeConcern": MAJORITY})
     except Exception as error:
         cause = error.__cause__
         if not (isinstance(cause, OperationFailure) and cause.code == _NO_SUCH_COMMAND):

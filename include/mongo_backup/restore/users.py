@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteOne, InsertOne, ReplaceOne, WriteConcern
+from pymongo import DeleteOne, InsertOne, ReplaceOne
 from pymongo.collection import Collection
 
 from mongo_backup.connection import Client, mongo_errors
+from mongo_backup.restore.concerns import MAJORITY_CONCERN
 
 log = logging.getLogger(__name__)
-
-_MAJORITY = WriteConcern(w="majority", wtimeout=600_000)
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def restore_accounts(
 def _write(
     client: Client, host: str, name: str, documents: Sequence[bytes], policy: str, protected: frozenset[str]
 ) -> int:
-    collection = client.admin.get_collection(name, write_concern=_MAJORITY)
+    collection = client.admin.get_collection(name, write_concern=MAJORITY_CONCERN)
     wanted = {raw["_id"]: raw for raw in map(RawBSONDocument, documents)}
     with mongo_errors(f"writing admin.{name}", host):
         present = {document["_id"] for document in collection.find({}, {"_id": 1})}

@@ -124,7 +124,7 @@ def compare_catalog(subject: Subject, *, same_version: bool) -> list[str]:
     :param same_version: between versions of MongoDB the servers describe options and indexes in other words: then only
         names of indexes count.
     """
-    selection = Selection(role=ComponentRole.SHARD)
+    selection = Selection(role=ComponentRole.SHARD, exclude=("admin.system.*",))
     entries = {
         (entry.db, entry.collection): entry
         for entry in read_catalog(subject.client, selection=selection, host=subject.host)

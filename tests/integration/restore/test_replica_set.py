@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from pymongo.errors import OperationFailure
 
 from mongo_backup.agent.restore_contract import PlanResult
+from mongo_backup.credentials import Credential, Credentials
 from mongo_backup.errors import PreconditionError
 from mongo_backup.objects.app_binding import AppBinding
+from sandbox.deployment import RESTORE_CONNECTION
 from sandbox.replica_set import ReplicaSet, Standalone
 from sandbox.seed import APPLICATION_USER
 from sandbox.waiting import wait_until
@@ -81,7 +85,15 @@ def test_merge_brings_back_what_is_missing(shop_set: Bench) -> None:
     shop = shop_set.deployment.client().shop
     shop.orders.delete_many({"number": {"$lt": 100}})
     shop.events.insert_one({"_id": "newer", "device": 1})
-    shop_set.restore(existing="merge", exclude=["shop.audit"])
+    # by a user who has the built-in roles alone that docs/reference/privileges.md names
+    roles = ["restore", "readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor"]
+    shop_set.deployment.client().admin.command("createUser", "limited", pwd="x", roles=roles)
+    limited = Credential(username="limited", password=SecretStr("x"))
+    values = {**shop_set.credentials.values, f"connection:{RESTORE_CONNECTION}": limited}
+    by_limited = dataclasses.replace(shop_set, credentials=Credentials(values=values))
+    by_limited.restore(existing="merge", exclude=["shop.audit"])
+    with pytest.raises(PreconditionError, match=r"lacks .* on admin\.system\.roles"):
+        by_limited.prepared(existing="merge", users="replace").step("plan_restore", PlanResult)
     assert shop.orders.count_documents({}) == 400
     assert shop.events.find_one({"_id": "newer"})
 
@@ -121,5 +133,5 @@ def test_the_plan_refuses_a_locked_target_and_a_user_who_may_not(shop_set: Bench
     spec = deployment.app_binding()
     spec["spec"]["restore_credentials"] = spec["spec"]["credentials"]
     restore.target = AppBinding.model_validate(spec)
-    with pytest.raises(PreconditionError, match=r"mongo-backup lacks .*insert"):
+    with pytest.raises(PreconditionError, match=r"lacks privileges on .*insert.* on every collection"):
         restore.step("plan_restore", PlanResult)

@@ -22,6 +22,7 @@ from mongo_backup.agent.steps.restore_plan import inspect_target
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import ConfigurationError
+from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.restore.component import ComponentTarget, Restored, read_specs, restore_archive
 from mongo_backup.restore.drop import drop_in_cluster, drop_on_member, forget_range_deletions
 from mongo_backup.restore.indexes import build_indexes as build_on_component
@@ -125,10 +126,10 @@ def restore_metadata(request: RestoreRequest, credentials: Credentials) -> Metad
 
     Without shards there is nothing to do.
     """
+    if request.binding.spec.topology is not TopologyKind.SHARDED:
+        log.info("no routing: the target is a %s", request.binding.spec.topology)
+        return MetadataResult()
     with open_job(request, credentials) as job:
-        if not job.sharded:
-            log.info("no routing: the target is a %s", job.topology.kind)
-            return MetadataResult()
         config = job.config
         keep: set[str] = set()
         if request.parameters.existing is Existing.MERGE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from mongo_backup.agent.restore_contract import Existing, PlanResult, RestoreRequest, UserPolicy
+from mongo_backup.agent.restore_contract import Existing, PlanResult, RestoreRequest
 from mongo_backup.agent.steps.restore_common import RestoreJob, open_job
 from mongo_backup.credentials import Credentials
 from mongo_backup.restore.checks import (
@@ -86,7 +86,7 @@ def _check_target(job: RestoreJob) -> tuple[str, ...]:
             target.host,
             sharded=job.sharded,
             drop=parameters.existing is Existing.DROP,
-            accounts=parameters.users is not UserPolicy.SKIP,
+            users=parameters.users,
         )
         size = sum(record.bytes for record in selected(target.record, job.rules))
         warnings += space_warnings(target.client, target.host, size=size)
