@@ -28,7 +28,7 @@ from sandbox.waiting import wait_until
 CONFIGURATION = "rows"
 STEP_SECONDS = 2.0
 """How long each read of the slow collection takes while `slow_reads` is on."""
-PATIENCE = 300.0
+PATIENCE = 600.0
 """How long anything is waited for: a machine may be busy with other things."""
 
 

@@ -9,6 +9,7 @@ from mongo_backup.journal import Journal
 from mongo_backup.locks import hold
 from mongo_backup.locks.hold import MEMBER_KINDS
 from mongo_backup.locks.release import release
+from mongo_backup.objects.configuration import Consistency
 from mongo_backup.topology.discover import CONFIG, discover
 
 
@@ -29,8 +30,12 @@ def lock_secondaries(request: BackupRequest, credentials: Credentials) -> LockRe
 
 
 def unlock_secondaries(request: BackupRequest, credentials: Credentials) -> ReleaseResult:
-    """Let go of every member but the config server's; those that a dump has freed already are no matter."""
-    return _release(request, credentials, config=False)
+    """Let go of every member but the config server's; those that a dump has freed already are no matter.
+
+    Without locks the DAG has no `unlock_config_server`: then the config server's member is let go here too.
+    """
+    locks = session_of(request).consistency is Consistency.LOCKED
+    return _release(request, credentials, config=False if locks else None)
 
 
 def unlock_config_server(request: BackupRequest, credentials: Credentials) -> ReleaseResult:
@@ -38,13 +43,16 @@ def unlock_config_server(request: BackupRequest, credentials: Credentials) -> Re
     return _release(request, credentials, config=True)
 
 
-def _release(request: BackupRequest, credentials: Credentials, *, config: bool) -> ReleaseResult:
-    """Undo by the journal alone: what it says of this run, whatever the request says of members."""
+def _release(request: BackupRequest, credentials: Credentials, *, config: bool | None) -> ReleaseResult:
+    """Undo by the journal alone: what it says of this run, whatever the request says of members.
+
+    :param config: the config server's member (True), those of the shards (False), or all (None).
+    """
     with connect(request, credentials) as connector:
         held = {
             entry.component for entry in Journal(connector).entries(request.run.owner) if entry.kind in MEMBER_KINDS
         }
-        components = {name for name in held if (name == CONFIG) == config}
+        components = {name for name in held if config is None or (name == CONFIG) == config}
         released = release(connector, owner=request.run.owner, kinds=MEMBER_KINDS, components=components)
         return ReleaseResult(released=released)
 
