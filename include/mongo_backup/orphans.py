@@ -30,7 +30,9 @@ from mongo_backup.manifest.model import ClusterTime
 EXACT: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 
 Bounds = dict[str, Any]
-"""`hint`, `min` and `max` of a find command."""
+"""`hint`, `min`, `max` and `collation` of a find command."""
+
+_SIMPLE = {"locale": "simple"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,8 @@ def bounds(chunk: Chunk, *, index: dict[str, Any]) -> Bounds:
     A bound of nothing but MinKey or MaxKey is left out: the end of the key space is no bound, and `max` would not
     include a document whose key is MaxKey itself.
     """
-    found: Bounds = {"hint": index["name"]}
+    # The collection may have a collation of its own; the shard key never has.
+    found: Bounds = {"hint": index["name"], "collation": _SIMPLE}
     if not all(isinstance(value, MinKey) for value in chunk.lower.values()):
         found["min"] = _extended(chunk.lower, index["key"])
     if not all(isinstance(value, MaxKey) for value in chunk.upper.values()):
@@ -126,8 +129,9 @@ def _first_value(direction: Any) -> MinKey | MaxKey:
 
 
 def _usable(index: dict[str, Any], key: list[tuple[str, Any]]) -> bool:
-    partial = any(index.get(option) for option in ("sparse", "partialFilterExpression", "collation", "hidden"))
-    return not partial and list(index["key"].items())[: len(key)] == key
+    partial = any(index.get(option) for option in ("sparse", "partialFilterExpression", "hidden"))
+    in_order = index.get("collation", _SIMPLE)["locale"] == _SIMPLE["locale"]
+    return not partial and in_order and list(index["key"].items())[: len(key)] == key
 
 
 def _find(client: Client, collection: str, host: str, options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -53,9 +53,14 @@ def test_bounds_of_a_scan(
     pattern: dict[str, Any], lower: dict[str, Any], upper: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     found = bounds(Chunk(lower=lower, upper=upper), index={"name": "i", "key": pattern})
-    assert found == {"hint": "i", **expected}
+    assert found == {"hint": "i", "collation": {"locale": "simple"}, **expected}
     for name in expected:
         assert list(found[name]) == list(pattern)
+
+
+def test_an_index_that_is_simple_in_words() -> None:
+    index = {"name": "i", "key": {"k": 1}, "collation": {"locale": "simple"}}
+    assert shard_key_index(entry(index), {"k": 1}) == index
 
 
 def test_the_index_with_the_fewest_fields_is_taken() -> None:

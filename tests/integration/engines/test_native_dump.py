@@ -163,6 +163,33 @@ def test_ddl_after_the_cluster_time_is_an_error(replica_set: ReplicaSet, dumps: 
     assert told == []
 
 
+def test_a_cluster_time_behind_the_history_window_is_an_error(replica_set: ReplicaSet, dumps: Any) -> None:
+    collection = replica_set.client()["history"]["things"]
+    collection.insert_many(documents(3))
+    point = dumps.now(replica_set)
+    job = dumps.job(replica_set, SET, include=("history.*",), cluster_time=point)
+    admin = replica_set.admin_client(SET, job.host).admin
+    name = "minSnapshotHistoryWindowInSeconds"
+    usual = admin.command({"getParameter": 1, name: 1})[name]
+    admin.command({"setParameter": 1, name: 0})
+
+    def refused() -> str:
+        collection.insert_one({})
+        replica_set.wait_for_replication()
+        try:
+            native.dump(job, write=lambda _: None, on_read_complete=lambda: None)
+        except PermanentError as error:
+            return error.message
+        return ""
+
+    try:
+        message = wait_until(refused, what="the history is gone")
+    finally:
+        admin.command({"setParameter": 1, name: usual})
+    assert f"history.things on {job.host} cannot be read at cluster time {point}" in message
+    assert "minSnapshotHistoryWindowInSeconds" in message
+
+
 def test_ddl_while_it_is_read_is_an_error(replica_set: ReplicaSet, dumps: Any) -> None:
     database = replica_set.client()["ddl_meanwhile"]
     database["a_large"].insert_many([{"_id": number, "pad": b"x" * 500_000} for number in range(40)])

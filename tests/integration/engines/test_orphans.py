@@ -8,7 +8,8 @@ import pytest
 from bson import MaxKey, MinKey, ObjectId
 
 from mongo_backup.errors import PermanentError
-from sandbox.cluster import ShardedCluster
+from mongo_backup.namespaces import ROUTING
+from sandbox.cluster import CONFIG, ShardedCluster
 from sandbox.seed import METER_BUCKETS, ORDERS, Seeded
 from sandbox.sharding import create_database, hashed, insert_routed, move_range, shard_collection
 
@@ -119,6 +120,29 @@ def test_a_compound_key_read_by_an_index_with_further_fields(
     move_range(cluster, namespace, low={"a": 3, "b": 2}, high={"a": 6, "b": MinKey()}, to_shard="shard1")
     moved = sum((3, 2) <= (each["a"], each["b"]) < (6, -1) for each in documents)
     assert dumped_once(dumps, cluster, namespace, documents) == [500 - moved, moved]
+
+
+def test_a_collection_with_a_collation_of_its_own(cluster: ShardedCluster, dumps: Any) -> None:
+    namespace = f"{DB}.collated"
+    database = cluster.admin_client("shard0")[DB]
+    database.create_collection("collated", collation={"locale": "fr", "strength": 1})
+    database["collated"].create_index([("k", 1)], collation={"locale": "simple"})
+    shard_collection(cluster, namespace, {"k": 1}, collation={"locale": "simple"})
+    documents = [{"_id": number, "k": word} for number, word in enumerate(["a", "A", "e", "E", "é", "z", "Z"])]
+    database["collated"].insert_many(documents)
+    move_range(cluster, namespace, low={"k": "a"}, high={"k": "z"}, to_shard="shard1")
+    assert held(cluster, "shard0", namespace) == len(documents)
+    assert dumped_once(dumps, cluster, namespace, documents) == [5, 2]
+
+
+def test_the_config_server_gives_its_routing(seeded_cluster: tuple[ShardedCluster, Seeded], dumps: Any) -> None:
+    cluster, _ = seeded_cluster
+    dumped = dumps.run(dumps.job(cluster, CONFIG, cluster_time=dumps.now(cluster), include=("shop.orders",)))
+    config = {record.collection: record for record in dumped.records if record.db == "config"}
+    assert {"chunks", "collections", "databases", "shards"} <= config.keys() <= ROUTING
+    assert all(record.at_cluster_time for record in config.values())
+    found = dumped.documents["config.chunks"]
+    assert sorted(found) == dumps.raw_documents(cluster, CONFIG, "config.chunks")
 
 
 def test_the_seed_with_its_orphans_and_sharded_time_series(
