@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kubernetes.client import ApiException
 from pydantic import SecretStr
 
 from mongo_backup.agent.contract import BackupRequest, Envelope, Objects, RunIdentity
@@ -21,6 +25,7 @@ from sandbox import objects
 from sandbox.kubernetes import KubernetesCluster
 from sandbox.replica_set import ReplicaSet
 from sandbox.s3 import S3Store
+from sandbox.waiting import wait_until
 
 MANIFESTS = Path(__file__).parents[2] / "include" / "kustomize"
 NAMESPACE, AIRFLOW_ACCOUNT, AGENT_ACCOUNT = "mongo-backup", "airflow", "mongo-backup-agent"
@@ -53,6 +58,12 @@ def document(credentials: Credentials) -> SecretStr:
     return SecretStr(json.dumps(values))
 
 
+def _by_secret(found: Objects) -> Objects:
+    """The same objects with references to Secrets in place of those to Connections."""
+    text = re.sub(r'\{"connection":"([^"]+)","secret":null\}', r'{"secret":{"name":"\1"}}', found.model_dump_json())
+    return Objects.model_validate_json(text)
+
+
 @dataclass
 class Bench:
     """What a test of a single step needs."""
@@ -78,7 +89,7 @@ class Bench:
         run = RunIdentity(dag_id="backup.shop.manual", run_id=self.run_id)
         settings: dict[str, Any] = {
             "step": step,
-            "request": BackupRequest(run=run, objects=self.objects(), session="manual"),
+            "request": self.request(self.objects()),
             "credentials": document(objects.credentials(self.deployment, self.store)),
             "run": run.owner,
             "task": task,
@@ -86,6 +97,11 @@ class Bench:
             "labels": {"configuration": "shop", "session": "manual"},
         }
         return StepCall(**{**settings, **more})
+
+    def request(self, found: Objects) -> BackupRequest:
+        """The request of a first step."""
+        run = RunIdentity(dag_id="backup.shop.manual", run_id=self.run_id)
+        return BackupRequest(run=run, objects=found, session="manual")
 
     def runner(self, function: dict[str, Any] | None = None, **execution: Any) -> KubernetesRunner:
         """A runner with Airflow's own rights."""
@@ -97,6 +113,55 @@ class Bench:
     def run(self, call: StepCall | None = None, function: dict[str, Any] | None = None, **execution: Any) -> Envelope:
         """Run one step to its end."""
         return self.runner(function, **execution).run(call or self.call())
+
+    # Disturb and look
+
+    @contextmanager
+    def hanging_store(self) -> Iterator[None]:
+        """The store takes connections and answers nothing: a step that needs it is sure to be running."""
+        self.store.pause()
+        try:
+            yield
+        finally:
+            self.store.resume()
+
+    def wait_for_agent(self) -> str:
+        """Wait until an agent runs, with signals of its own in place; the pod's name."""
+
+        def running() -> str | None:
+            for pod in self.pods():
+                if pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None:
+                    log = self.cluster.core.read_namespaced_pod_log(pod.metadata.name, NAMESPACE)
+                    return pod.metadata.name if log else None
+            return None
+
+        return wait_until(running, what="an agent runs", timeout=120, retry_on=(ApiException,))
+
+    def wait_for_nothing(self) -> None:
+        """Wait until no pod is left; no Secret may be left before that."""
+        assert not self.secrets()
+        wait_until(lambda: not self.pods(), what="all pods are gone", timeout=90)
+
+    @contextmanager
+    def referenced_secrets(self) -> Iterator[StepCall]:
+        """A step whose credentials are Kubernetes Secrets that a person made."""
+        found = objects.credentials(self.deployment, self.store)
+        core, names = self.cluster.core, {}
+        for key, value in found.values.items():
+            name = key.removeprefix("connection:")
+            names[key] = name
+            data = {"username": value.username or "", "password": value.password_text() or ""}
+            body = {"metadata": {"name": name}, "stringData": data}
+            core.create_namespaced_secret(NAMESPACE, body)
+        try:
+            yield self.call(
+                request=self.request(_by_secret(self.objects())),
+                credentials=SecretStr("{}"),
+                secrets=tuple(names.values()),
+            )
+        finally:
+            for name in names.values():
+                core.delete_namespaced_secret(name, NAMESPACE)
 
     def pods(self) -> list[Any]:
         """All pods of the namespace."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from kubernetes import client as k8s
+
 if "AIRFLOW_HOME" not in os.environ:  # before anything imports airflow: it makes its files where this says
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mongo-backup-airflow-")
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
@@ -36,6 +38,12 @@ def cluster() -> Iterator[KubernetesCluster]:
 def airflow_kubeconfig(cluster: KubernetesCluster) -> Path:
     """What Airflow may do in the cluster: the role of the manifests and nothing else."""
     return cluster.account_kubeconfig(AIRFLOW_ACCOUNT, namespace=NAMESPACE)
+
+
+@pytest.fixture(scope="session")
+def airflow_client(cluster: KubernetesCluster, airflow_kubeconfig: Path) -> k8s.CoreV1Api:
+    """The API as Airflow sees it."""
+    return k8s.CoreV1Api(cluster.api_client(airflow_kubeconfig))
 
 
 @pytest.fixture(scope="session")

@@ -182,6 +182,11 @@ class KubernetesCluster:
         listens = self.authority.exists() and accepts_connections(API_PORT, self.link.node)
         return listens and self._answers(lambda: bool(self.core.list_namespace(limit=1)))
 
+    def wait_for_api(self) -> None:
+        """Wait until the API server answers and the node is ready: after a test took one of them away."""
+        wait_until(self._api_ready, what="the API server answers", timeout=90)
+        wait_until(self._node_ready, what="the node is ready", timeout=90)
+
     def _node_ready(self) -> bool:
         def ready() -> bool:
             conditions = [each for node in self.core.list_node().items for each in node.status.conditions or []]

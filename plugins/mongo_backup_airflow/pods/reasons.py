@@ -7,7 +7,14 @@ from typing import Any
 from airflow.providers.cncf.kubernetes.utils.pod_manager import detect_pod_terminate_early_issues
 
 from mongo_backup.agent.contract import Envelope
-from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError, PermanentError, TransientError
+from mongo_backup.errors import (
+    ConfigurationError,
+    ExitCode,
+    InterruptedByRequestError,
+    MongoBackupError,
+    PermanentError,
+    TransientError,
+)
 from mongo_backup_airflow.pods.spec import CONTAINER
 
 KILLED = 137
@@ -75,6 +82,10 @@ def how_it_ended(pod: Any, *, step: str, asked: bool, logged: str | None = None)
     disturbed = None if asked else _disturbance(pod)
     if envelope is not None and (envelope.ok or disturbed is None):
         return envelope
+    if asked and envelope is None:
+        return failed(
+            step, InterruptedByRequestError("the agent was asked to end and was killed after its grace period")
+        )
     return failed(step, disturbed or _without_result(pod))
 
 

@@ -95,6 +95,8 @@ def test_what_befalls_a_pod_is_tried_again(found: Any, words: str) -> None:
 def test_a_pod_that_this_task_ended_itself_was_interrupted() -> None:
     envelope = how_it_ended(pod(state=INTERRUPTED, deleted=True), step=STEP, asked=True)
     assert envelope.exit_code == ExitCode.INTERRUPTED
+    envelope = how_it_ended(pod(state=ended(137), deleted=True), step=STEP, asked=True)
+    assert envelope.exit_code == ExitCode.INTERRUPTED
 
 
 def test_success_before_a_disturbance_is_success() -> None:
