@@ -19,7 +19,7 @@ from sandbox.seed import seed
 from sandbox.stack import BACKUP_DAG, RESTORE_DAG, Stack
 from sandbox.waiting import wait_until
 
-RUN_SECONDS = 600
+RUN_SECONDS = 900
 
 
 @pytest.fixture(scope="module")
