@@ -11,6 +11,7 @@ from tests.integration.airflow.stage import CONFIGURATION, Stage, slow_database
 from sandbox import objects
 from sandbox.airflow import Airflow
 from sandbox.cluster import ShardedCluster
+from sandbox.replica_set import ReplicaSet, Standalone
 from sandbox.sharding import create_database
 
 SESSIONS = [
@@ -22,8 +23,11 @@ SESSIONS = [
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Config server and two shards of three members; in each shard a collection that can be made slow to read."""
+def stage(tmp_path_factory: pytest.TempPathFactory, replica_set: ReplicaSet, standalone: Standalone) -> Iterator[Stage]:
+    """Config server and two shards of three members; in each shard a collection that can be made slow to read.
+
+    Beside it a replica set (configuration `set`) and a standalone (`single`).
+    """
     folder = tmp_path_factory.mktemp("airflow")
     config, store = folder / "config", folder / "store"
     store.mkdir()
@@ -40,6 +44,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             objects.local_storage(store),
             objects.retention_policy(last=3),
             _configuration(),
+            replica_set.app_binding("set"),
+            standalone.app_binding("single"),
+            objects.configuration(name="set", target="set"),
+            objects.configuration(name="single", target="single"),
         )
         credentials = objects.credentials(cluster)
         settings = {
