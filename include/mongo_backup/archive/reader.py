@@ -159,6 +159,8 @@ class _Reader:
                 progress.bytes += len(joined)
                 progress.crc = xz(joined, progress.crc)
                 yield Block(header.db, header.collection, documents, joined)
+                del joined
+            del documents  # the next ones may be as large
             if length == -1:
                 self._position += 4
                 return
