@@ -123,3 +123,4 @@ def _stream(
                 db, collection = target.rules.new_name(event.db, event.collection)
                 in_order = f"{db}.{collection}" in capped and not collection.startswith(BUCKETS_PREFIX)
                 writer.write(db=db, collection=collection, documents=event.documents, in_order=in_order)
+            del event  # the next one may be as large

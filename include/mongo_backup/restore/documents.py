@@ -20,10 +20,10 @@ from mongo_backup.restore.timestamps import replacement, with_empty_timestamps
 
 log = logging.getLogger(__name__)
 
-BATCH_BYTES = 4 << 20
+BATCH_BYTES = 2 << 20
 BATCH_DOCUMENTS = 5_000
-BUDGET_BYTES = 40 << 20
-"""Documents that are queued or on their way to the server; the driver holds about as much again."""
+BUDGET_BYTES = 24 << 20
+"""Documents that are queued or on their way to the server; of a large one the driver makes up to three copies."""
 _SHOWN = 3
 _PATIENCE_SECONDS = 5.0
 """After a failure or an interruption: an insert that waits for a majority may wait long."""
@@ -131,18 +131,26 @@ class DocumentWriter:
         self._queue.put((db, collection, batch))
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            db, collection, batch = item
-            size = sum(map(len, batch))
-            try:
-                if self._failure is None:
-                    self._insert(db, collection, batch, ordered=False)
-            except MongoBackupError as error:
-                self._failure = self._failure or error
-            except Exception as error:  # noqa: BLE001 - a thread's exception would vanish, and with it documents
-                self._failure = self._failure or PermanentError(f"writing {db}.{collection} failed: {error!r}")
-            finally:
-                self._budget.give(size)
+        while self._work_once():
+            pass
+
+    def _work_once(self) -> bool:
+        """Insert one batch; a function of its own, so that the batch is gone from memory while the next is awaited."""
+        item = self._queue.get()
+        if item is None:
+            return False
+        db, collection, batch = item
+        size = sum(map(len, batch))
+        try:
+            if self._failure is None:
+                self._insert(db, collection, batch, ordered=False)
+        except MongoBackupError as error:
+            self._failure = self._failure or error
+        except Exception as error:  # noqa: BLE001 - a thread's exception would vanish, and with it documents
+            self._failure = self._failure or PermanentError(f"writing {db}.{collection} failed: {error!r}")
+        finally:
+            self._budget.give(size)
+        return True
 
     def _insert(self, db: str, collection: str, batch: list[bytes], *, ordered: bool) -> None:
         target = self._client[db].get_collection(collection, write_concern=MAJORITY_CONCERN)

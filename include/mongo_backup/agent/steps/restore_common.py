@@ -16,6 +16,7 @@ from mongo_backup.journal import LEASE_SECONDS, Journal
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.model import ComponentRecord, Manifest
 from mongo_backup.manifest.store import MANIFEST_FILE, decode_manifest, read_manifest
+from mongo_backup.memory import return_large_pieces
 from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.repository.read import SnapshotReader, read_file
 from mongo_backup.repository.restic import Repository
@@ -149,6 +150,7 @@ def open_job(request: RestoreRequest, credentials: Credentials) -> Iterator[Rest
 
     :raises MongoBackupError: the set is not complete, the target is not as declared, something does not answer.
     """
+    return_large_pieces()
     with (
         Repository.of(
             configuration=request.objects.configuration, storage=request.objects.storage, credentials=credentials
