@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from mongo_backup.agent.contract import BackupRequest
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
@@ -41,6 +43,16 @@ def session_of(request: BackupRequest) -> Session:
 def engine_of(request: BackupRequest) -> Engine:
     """The engine that dumps: the session's wish, else the addon's."""
     return session_of(request).engine or request.objects.addon.spec.function("backup").engine
+
+
+def reads_at_cluster_time(request: BackupRequest) -> bool:
+    """Whether the engine can: mongodump reads a member as it stands, so the lock alone makes its sets one point."""
+    return engine_of(request) == "native"
+
+
+def when_unsafe_of(request: BackupRequest) -> Literal["snapshot", "fail"]:
+    """What to do where a member must not be locked. Without a cluster time to read at there is no other way."""
+    return session_of(request).when_unsafe if reads_at_cluster_time(request) else "fail"
 
 
 def set_id_of(request: BackupRequest) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mongo_backup.agent.contract import BackupRequest, LockResult, ReleaseResult
-from mongo_backup.agent.session import connect, session_of
+from mongo_backup.agent.session import connect, reads_at_cluster_time, session_of, when_unsafe_of
 from mongo_backup.credentials import Credentials
 from mongo_backup.journal import Journal
 from mongo_backup.locks import hold
@@ -22,11 +22,15 @@ def lock_config_server(request: BackupRequest, credentials: Credentials) -> Lock
 
 
 def lock_secondaries(request: BackupRequest, credentials: Credentials) -> LockResult:
-    """Hold all chosen members, the config server's too, at one cluster time."""
+    """Hold all chosen members, the config server's too, at one cluster time.
+
+    An engine that cannot read at it gets none: what it dumps is held together by the locks alone, and is told so.
+    """
     with connect(request, credentials) as connector:
-        return hold.lock_members(
+        held = hold.lock_members(
             connector, topology=discover(connector), members=request.members, settings=_settings(request)
         )
+    return held if reads_at_cluster_time(request) else held.model_copy(update={"cluster_time": None})
 
 
 def unlock_secondaries(request: BackupRequest, credentials: Credentials) -> ReleaseResult:
@@ -63,7 +67,7 @@ def _settings(request: BackupRequest) -> hold.HoldSettings:
         owner=request.run.owner,
         set_id=request.set_id,
         max_lock_time=session.max_lock_time,
-        when_unsafe=session.when_unsafe,
+        when_unsafe=when_unsafe_of(request),
         max_lag_seconds=request.objects.target.spec.members.max_lag_seconds,
         include=session.include,
         exclude=session.exclude,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from mongo_backup.agent.contract import BackupRequest, MembersResult
-from mongo_backup.agent.session import connect, session_of
+from mongo_backup.agent.session import connect, session_of, when_unsafe_of
 from mongo_backup.cluster_time import cluster_time_supported
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import PreconditionError
@@ -33,7 +33,7 @@ def identify_secondaries(request: BackupRequest, credentials: Credentials) -> Me
             topology,
             preference=request.objects.target.spec.members,
             consistency=session.consistency,
-            when_unsafe=session.when_unsafe,
+            when_unsafe=when_unsafe_of(request),
             facts=by_component,
             cluster_time_supported=cluster_time_supported(topology),
         )
