@@ -14,7 +14,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from mongo_backup.connection import Client, translate
 from mongo_backup.engines.progress import Progress
-from mongo_backup.errors import MongoBackupError, PermanentError
+from mongo_backup.errors import MongoBackupError, PermanentError, TransientError
 from mongo_backup.restore.concerns import MAJORITY_CONCERN
 from mongo_backup.restore.timestamps import replacement, with_empty_timestamps
 
@@ -25,6 +25,8 @@ BATCH_DOCUMENTS = 5_000
 BUDGET_BYTES = 24 << 20
 """Documents that are queued or on their way to the server; of a large one the driver makes up to three copies."""
 _SHOWN = 3
+_PAUSES_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
+"""Between the tries of an insert: an election takes some ten seconds."""
 _PATIENCE_SECONDS = 5.0
 """After a failure or an interruption: an insert that waits for a majority may wait long."""
 _DUPLICATE_KEY = 11000
@@ -70,6 +72,7 @@ class DocumentWriter:
         self._host = host
         self._progress = progress
         self._counting = threading.Lock()
+        self._given_up = threading.Event()
         self._tolerate_same = tolerate_same
         self._budget = ByteBudget(BUDGET_BYTES)
         self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
@@ -83,6 +86,7 @@ class DocumentWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
+            self._given_up.set()
             self._failure = self._failure or PermanentError("given up")  # let the workers drop what is queued
         for _worker in self._workers:
             self._queue.put(None)
@@ -125,7 +129,7 @@ class DocumentWriter:
     def _hand_over(self, db: str, collection: str, batch: list[bytes], size: int, in_order: bool) -> None:
         self._raise_failure()
         if in_order:
-            self._insert(db, collection, batch, ordered=True)
+            self._insert_patiently(db, collection, batch, ordered=True)
             return
         self._budget.take(size)
         self._queue.put((db, collection, batch))
@@ -143,7 +147,7 @@ class DocumentWriter:
         size = sum(map(len, batch))
         try:
             if self._failure is None:
-                self._insert(db, collection, batch, ordered=False)
+                self._insert_patiently(db, collection, batch, ordered=False)
         except MongoBackupError as error:
             self._failure = self._failure or error
         except Exception as error:  # noqa: BLE001 - a thread's exception would vanish, and with it documents
@@ -152,12 +156,26 @@ class DocumentWriter:
             self._budget.give(size)
         return True
 
-    def _insert(self, db: str, collection: str, batch: list[bytes], *, ordered: bool) -> None:
+    def _insert_patiently(self, db: str, collection: str, batch: list[bytes], *, ordered: bool) -> None:
+        """Insert, over an election too: the driver's own second try comes at once, which may be too early."""
+        for tries, pause in enumerate((*_PAUSES_SECONDS, None)):
+            try:
+                # a second try must not end at what the first one wrote; the server keeps the order all the same
+                self._insert(db, collection, batch, ordered=ordered and not tries, again=tries > 0)
+            except TransientError as error:
+                if pause is None or self._given_up.is_set():
+                    raise
+                log.warning("%s; trying again in %.0f s", error, pause)
+                self._given_up.wait(pause)
+            else:
+                return
+
+    def _insert(self, db: str, collection: str, batch: list[bytes], *, ordered: bool, again: bool) -> None:
         target = self._client[db].get_collection(collection, write_concern=MAJORITY_CONCERN)
         try:
             target.insert_many(map(RawBSONDocument, batch), ordered=ordered, bypass_document_validation=True)
         except BulkWriteError as error:
-            self._judge(error.details, target, batch)
+            self._judge(error.details, target, batch, tolerate_same=again or self._tolerate_same)
         except PyMongoError as error:
             raise translate(error, doing=f"inserting into {db}.{collection}", host=self._host) from error
         if again := with_empty_timestamps(batch):
@@ -184,10 +202,17 @@ class DocumentWriter:
                     f" {reply.get('writeErrors') or 'it is not there'}"
                 )
 
-    def _judge(self, details: Mapping[str, Any], target: Collection[dict[str, Any]], batch: list[bytes]) -> None:
-        """Raise for documents that failed; one that is there already as it should be is no failure in a merge."""
+    def _judge(
+        self,
+        details: Mapping[str, Any],
+        target: Collection[dict[str, Any]],
+        batch: list[bytes],
+        *,
+        tolerate_same: bool,
+    ) -> None:
+        """Raise for documents that failed; in a merge, one that is there already as it should be has not."""
         errors = details.get("writeErrors", [])
-        if self._tolerate_same:
+        if tolerate_same:
             errors = [error for error in errors if not self._is_there(error, target, batch)]
         if errors:
             reasons = "; ".join(str(error["errmsg"])[:200] for error in errors[:_SHOWN])

@@ -42,18 +42,37 @@ def values(gateway: Pushgateway, session: str = "nightly") -> dict[str, float]:
 def component(name: str, locked: float | None) -> ComponentRecord:
     member = ChosenMember(component=name, role=ComponentRole.SHARD, host="a:1", state="SECONDARY", mode=ReadMode.LOCK)
     return ComponentRecord(
-        name=name, role=ComponentRole.SHARD, member=member, engine="native",
-        consistency=Consistency.LOCKED, archive_id="a", archive_file="/a", documents=3, bytes=100,
-        bytes_added=10, seconds=2, read_seconds=1, locked_seconds=locked,
+        name=name,
+        role=ComponentRole.SHARD,
+        member=member,
+        engine="native",
+        consistency=Consistency.LOCKED,
+        archive_id="a",
+        archive_file="/a",
+        documents=3,
+        bytes=100,
+        bytes_added=10,
+        seconds=2,
+        read_seconds=1,
+        locked_seconds=locked,
     )
 
 
 def manifest(*components: ComponentRecord, cluster_time: ClusterTime | None) -> Manifest:
     return Manifest(
-        set_id="s", configuration="shop", session="nightly", started=ENDED, finished=ENDED,
-        topology=TopologyKind.SHARDED, server_version="6.0.5", consistency=Consistency.LOCKED,
-        cluster_time=cluster_time, lock_skew_seconds=0.05, components=components,
-        core_version="0", restic_version="0",
+        set_id="s",
+        configuration="shop",
+        session="nightly",
+        started=ENDED,
+        finished=ENDED,
+        topology=TopologyKind.SHARDED,
+        server_version="6.0.5",
+        consistency=Consistency.LOCKED,
+        cluster_time=cluster_time,
+        lock_skew_seconds=0.05,
+        components=components,
+        core_version="0",
+        restic_version="0",
     )
 
 
@@ -64,13 +83,23 @@ def test_a_success_and_a_failure_after_it(gateway: Pushgateway) -> None:
     )
     assert push_metrics(gateway.url, good).pushed
     expected = {
-        "last_attempt_timestamp_seconds": ENDED.timestamp(), "last_attempt_success": 1,
-        "last_attempt_duration_seconds": 9, "last_success_timestamp_seconds": ENDED.timestamp(), "sets": 4,
-        "set_documents": 6, "set_read_bytes": 200, "set_added_bytes": 20, "set_cluster_time_seconds": 1.7e9,
-        "set_lock_skew_seconds": 0.05, "component_locked_seconds:a": 1.5,
-        "component_documents:a": 3, "component_documents:b": 3,
-        "component_read_bytes:a": 100, "component_read_bytes:b": 100,
-        "component_duration_seconds:a": 2, "component_duration_seconds:b": 2,
+        "last_attempt_timestamp_seconds": ENDED.timestamp(),
+        "last_attempt_success": 1,
+        "last_attempt_duration_seconds": 9,
+        "last_success_timestamp_seconds": ENDED.timestamp(),
+        "sets": 4,
+        "set_documents": 6,
+        "set_read_bytes": 200,
+        "set_added_bytes": 20,
+        "set_cluster_time_seconds": 1.7e9,
+        "set_lock_skew_seconds": 0.05,
+        "component_locked_seconds:a": 1.5,
+        "component_documents:a": 3,
+        "component_documents:b": 3,
+        "component_read_bytes:a": 100,
+        "component_read_bytes:b": 100,
+        "component_duration_seconds:a": 2,
+        "component_duration_seconds:b": 2,
     }
     assert values(gateway) == expected
 
@@ -78,7 +107,8 @@ def test_a_success_and_a_failure_after_it(gateway: Pushgateway) -> None:
     bad = BackupMetrics(configuration="shop", session="nightly", ended=later, success=False, seconds=1)
     assert push_metrics(gateway.url, bad).pushed
     attempt = {
-        "last_attempt_timestamp_seconds": later.timestamp(), "last_attempt_success": 0,
+        "last_attempt_timestamp_seconds": later.timestamp(),
+        "last_attempt_success": 0,
         "last_attempt_duration_seconds": 1,
     }
     assert values(gateway) == {**expected, **attempt}
