@@ -30,6 +30,7 @@ _PAUSES_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
 _PATIENCE_SECONDS = 5.0
 """After a failure or an interruption: an insert that waits for a majority may wait long."""
 _DUPLICATE_KEY = 11000
+_WRITE_CONCERN_TIMEOUT = 64
 
 Batch = tuple[str, str, list[bytes]]
 
@@ -178,8 +179,8 @@ class DocumentWriter:
             self._judge(error.details, target, batch, tolerate_same=again or self._tolerate_same)
         except PyMongoError as error:
             raise translate(error, doing=f"inserting into {db}.{collection}", host=self._host) from error
-        if again := with_empty_timestamps(batch):
-            self._write_again(target, again)
+        if stamped := with_empty_timestamps(batch):
+            self._write_again(target, stamped)
         with self._counting:
             self._progress.add(documents=len(batch), bytes=sum(map(len, batch)))
 
@@ -221,7 +222,8 @@ class DocumentWriter:
                 f" {self._host}: {reasons}"
             )
         if concern := details.get("writeConcernErrors"):
-            raise PermanentError(
+            waited = concern[0].get("code") == _WRITE_CONCERN_TIMEOUT
+            raise (PermanentError if waited else TransientError)(
                 f"documents of {target.full_name} reached no majority of {self._host}'s set: {concern[0].get('errmsg')}"
             )
 

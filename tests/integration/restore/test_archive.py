@@ -161,6 +161,30 @@ def test_a_second_try_replaces_what_the_first_one_left(empty_set: ReplicaSet) ->
     assert restored.documents == empty_set.client().again.a.count_documents({}) == 10
 
 
+class Unsettling(io.BytesIO):
+    """A source that, half read, makes the primary step down."""
+
+    def __init__(self, data: bytes, deployment: ReplicaSet) -> None:
+        super().__init__(data)
+        self.half, self.deployment, self.done = len(data) // 2, deployment, False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() > self.half and not self.done:
+            self.done = True
+            host = self.deployment.hosts()[0]
+            self.deployment.client(host=host).admin.command({"replSetStepDown": 2, "force": True})
+        return super().read(size)
+
+
+def test_an_election_does_not_end_it(empty_set: ReplicaSet) -> None:
+    documents = [{"_id": n, "pad": "x" * 1000} for n in range(10_000)]
+    source = Unsettling(archive({"election.a": documents}), empty_set)
+    restored = restore_archive(source, target(empty_set))
+    assert source.done
+    assert restored.documents == 10_000
+    assert sorted(raw_documents(empty_set, "election", "a")) == sorted(map(bson.encode, documents))
+
+
 def test_merge_adds_and_takes_the_same_document_twice(empty_set: ReplicaSet) -> None:
     collection = empty_set.client().merged.a
     collection.insert_many([{"_id": 1, "n": 1}, {"_id": "other"}])
