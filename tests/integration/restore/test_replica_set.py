@@ -11,11 +11,14 @@ import pytest
 from pydantic import SecretStr
 from pymongo.errors import OperationFailure
 
+from mongo_backup.agent.contract import MetricsResult
 from mongo_backup.agent.restore_contract import PlanResult
 from mongo_backup.credentials import Credential, Credentials
 from mongo_backup.errors import PreconditionError
 from mongo_backup.objects.app_binding import AppBinding
+from mongo_backup.objects.configuration import MetricsSettings
 from sandbox.deployment import RESTORE_CONNECTION
+from sandbox.pushgateway import Pushgateway
 from sandbox.replica_set import ReplicaSet, Standalone
 from sandbox.seed import APPLICATION_USER
 from sandbox.waiting import wait_until
@@ -105,6 +108,24 @@ def test_into_a_standalone(shop_set: Bench) -> None:
         verified = restore.run()
         assert verified.digests == verified.namespaces > 0
         assert other.client().shop.orders.count_documents({}) == 400
+
+
+def test_metrics_tell_of_success_and_failure(shop_set: Bench) -> None:
+    with Pushgateway() as gateway:
+        told = MetricsSettings(pushgateway=gateway.url)
+        configuration = shop_set.objects.configuration
+        spec = configuration.spec.model_copy(update={"metrics": told})
+        objects = shop_set.objects.model_copy(update={"configuration": configuration.model_copy(update={"spec": spec})})
+        bench = dataclasses.replace(shop_set, objects=objects)
+        for state, value in (("success", "1"), ("failed", "0")):
+            pushed = bench.prepared().step("push_metrics", MetricsResult, states={"verify_restore": state})
+            assert pushed.pushed
+            lines = gateway.metrics().splitlines()
+            [line] = [each for each in lines if each.startswith("mongo_backup_restore_last_success{")]
+            assert 'configuration="shop"' in line
+            assert line.endswith(f" {value}")
+    assert not bench.prepared().step("push_metrics", MetricsResult).pushed
+    assert not shop_set.prepared().step("push_metrics", MetricsResult).pushed
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from bson import MaxKey
 
+from mongo_backup.agent.contract import BalancerResult, FinishResult
 from mongo_backup.agent.restore_contract import DropResult, IndexesResult, MetadataResult, PlanResult, VerifyResult
 from mongo_backup.balancer import Balancer
 from mongo_backup.connection import Connector
 from mongo_backup.errors import PreconditionError, VerificationError
+from mongo_backup.objects.app_binding import AppBinding
 from sandbox.cluster import CONFIG, ShardedCluster
+from sandbox.mongos_standin import MongosStandIn
 from sandbox.seed import APPLICATION_USER, ORDERS
 from sandbox.sharding import Chunk, chunks, create_database, move_range, owner, primary_shard
 
@@ -71,6 +74,16 @@ def state_of(cluster: ShardedCluster) -> dict[str, Any]:
 def balancer_mode(bench: Bench) -> str:
     with Connector(binding=bench.objects.target, credentials=bench.credentials, restore=True) as connector:
         return Balancer(connector).status().mode
+
+
+@pytest.fixture
+def restored(shop_cluster: Bench) -> Any:
+    """The cluster as a restore leaves it: a seeded one has orphans, and an earlier test may have changed it."""
+    try:
+        shop_cluster.prepared().step("verify_restore", VerifyResult)
+    except VerificationError:
+        shop_cluster.restore(existing="drop")
+    return shop_cluster
 
 
 def test_refuse_touches_nothing(shop_cluster: Bench) -> None:
@@ -192,9 +205,31 @@ def test_steps_may_be_tried_again(shop_cluster: Bench) -> None:
         assert restore.step("verify_restore", VerifyResult).uuids == 3
 
 
-def test_the_comparison_finds_what_differs(shop_cluster: Bench) -> None:
-    cluster: ShardedCluster = shop_cluster.deployment
+def test_finish_puts_back_what_a_dead_run_left(shop_cluster: Bench) -> None:
     restore = shop_cluster.prepared(existing="drop")
+    restore.plan = restore.step("plan_restore", PlanResult)
+    assert restore.step("disable_balancer", BalancerResult).now == "off"
+    assert balancer_mode(shop_cluster) == "off"
+    assert restore.step("finish", FinishResult).swept == ("put the balancer back from off to full",)
+    assert balancer_mode(shop_cluster) == "full"
+    assert restore.step("finish", FinishResult).swept == ()
+
+
+def test_routers_are_told(restored: Bench) -> None:
+    """By a stand-in for mongos, which relays `flushRouterConfig` to the config server."""
+    with MongosStandIn(restored.deployment.hosts(CONFIG)) as router:
+        binding = restored.deployment.app_binding()
+        binding["spec"]["mongos"] = [router.host]
+        restore = restored.prepared(existing="drop")
+        restore.target = AppBinding.model_validate(binding)
+        restore.plan = restore.step("plan_restore", PlanResult)
+        assert restore.step("restore_metadata", MetadataResult).collections == 3
+        assert restore.step("verify_restore", VerifyResult).uuids == 3
+
+
+def test_the_comparison_finds_what_differs(restored: Bench) -> None:
+    cluster: ShardedCluster = restored.deployment
+    restore = restored.prepared(existing="drop")
     shop = cluster.admin_client("shard0").shop
     email = shop.customers.find_one_and_update({"_id": 3}, {"$set": {"email": "changed@example.org"}})["email"]
     order = cluster.admin_client("shard1").shop.orders.find_one_and_delete({"number": 399})
