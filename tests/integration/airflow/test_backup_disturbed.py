@@ -26,6 +26,15 @@ def ends_red(stage: Stage, dag: str, run: str, *, before: set[str]) -> None:
     assert "there is no snapshot of this run" in stage.client.log(dag, run, "finish")
 
 
+def ends_honestly(stage: Stage, dag: str, run: str, *, before: set[str]) -> None:
+    """Nothing is left on the target, and the run is green exactly if its set is complete."""
+    state = stage.client.wait(dag, run, timeout=PATIENCE)
+    assert stage.marks() == [], stage.explain(dag, run)
+    assert stage.agents("backup.dump") == []
+    expected = {stage.client.result(dag, run, "commit_snapshot")["set_id"]} if state == "success" else set()
+    assert stage.complete_sets() - before == expected, stage.explain(dag, run)
+
+
 @pytest.fixture
 def before(stage: Stage) -> set[str]:
     """Complete sets before the test; and nothing left by the test before."""
@@ -156,23 +165,21 @@ def test_a_dump_takes_too_long(stage: Stage, before: set[str]) -> None:
 
 
 def test_the_api_server_is_restarted(stage: Stage, before: set[str]) -> None:
-    """Tasks outlive a short outage: the backup goes on and is whole."""
+    """Tasks outlive a short outage; after three missed heartbeats Airflow ends them. Either is told as it is."""
     with stage.slow_reads():
         dag, run = stage.start_and_wait_for_dumps()
         stage.airflow.restart("api-server", kill=True)
-    assert stage.client.wait(dag, run, timeout=PATIENCE) == "success", stage.explain(dag, run)
-    assert stage.marks() == []
-    assert len(stage.complete_sets() - before) == 1
+    ends_honestly(stage, dag, run, before=before)
 
 
 def test_the_scheduler_and_all_its_tasks_are_killed(stage: Stage, before: set[str]) -> None:
-    """A machine dies and comes back: no agent survives, and the teardowns run when Airflow sees what happened."""
+    """A machine dies and comes back: no agent survives. Airflow starts the lost tasks again, at the same time T."""
     with stage.slow_reads():
         dag, run = stage.start_and_wait_for_dumps()
         agents = stage.agents("backup.dump")
         stage.airflow.restart("scheduler", kill=True)
-        wait_gone(*agents, timeout=30)
-        ends_red(stage, dag, run, before=before)
+        wait_gone(*agents, timeout=60)
+    ends_honestly(stage, dag, run, before=before)
 
 
 @pytest.mark.parametrize(
