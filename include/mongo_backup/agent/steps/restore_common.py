@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -157,9 +158,11 @@ def open_job(request: RestoreRequest, credentials: Credentials) -> Iterator[Rest
         ) as repository,
         Connector(binding=request.binding, credentials=credentials, restore=True) as connector,
     ):
-        manifest, manifest_id = _find_manifest(request, repository)
-        topology = discover(connector)
-        check(request.binding, topology)
+        with ThreadPoolExecutor(max_workers=1) as pool:  # restic takes a second to start: look at the target meanwhile
+            found = pool.submit(_find_manifest, request, repository)
+            topology = discover(connector)
+            check(request.binding, topology)
+            manifest, manifest_id = found.result()
         with leased(connector, request.run.owner):
             yield RestoreJob(request, credentials, connector, repository, manifest, manifest_id, topology)
 
