@@ -9,6 +9,7 @@ import sys
 import time
 
 from bson import MaxKey
+from pymongo.errors import PyMongoError
 
 from mongo_backup.agent.restore_contract import VerifyResult
 from mongo_backup.errors import MongoBackupError, VerificationError
@@ -34,7 +35,7 @@ def main() -> int:
         with Stack(deployment=cluster, pushgateway=True) as stack:
             say(f"Up after {time.monotonic() - began:.0f} s: 9 mongods, an S3 store, Airflow at {stack.live.url}")
             _demo(stack, cluster)
-    except MongoBackupError as error:
+    except (MongoBackupError, PyMongoError) as error:
         say(f"[red]The demo failed: {error}[/red]")
         return 1
     say(f"[green]All of it is true.[/green] {time.monotonic() - began:.0f} s in all")
@@ -96,7 +97,7 @@ def check_restored(cluster: ShardedCluster) -> None:
     state = read_chain(cluster)
     state.check()
     say(f"The causal chain across both shards is whole: {len(state.first)} and {len(state.second)} links")
-    cluster.client(component="config", user=APPLICATION_USER).admin.command("ping")
+    cluster.client(component="config", user=APPLICATION_USER, authSource="shop").shop.command("ping")
     say(f"User {APPLICATION_USER.username} logs in with its old password")
     before = owned(cluster)
     move_range(cluster, ORDERS, low={"number": 6000}, high={"number": MaxKey()}, to_shard=cluster.shard_names[0])
