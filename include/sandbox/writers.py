@@ -188,7 +188,9 @@ class LoadWriter(Writer):
             database = f"{LOAD}_{name}" if name else LOAD
             if sharded and isinstance(self.deployment, ShardedCluster) and name:
                 create_database(self.deployment, database, primary_shard=name)
-            self._targets.append(self.deployment.client(component=name)[database].items)
+            items = self.deployment.client(component=name)[database].items
+            items.drop()
+            self._targets.append(items)
 
     def _round(self, number: int) -> None:
         base = number * self._batch

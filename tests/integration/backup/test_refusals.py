@@ -139,10 +139,3 @@ def test_a_store_whose_disk_is_full(
             InlineBackup(objects=full, credentials=credentials).run()
         assert store.endpoint in caught.value.message
     nothing_is_held(shop, objects, credentials)
-
-
-def test_mongodump_without_a_lock(
-    shop: ShardedCluster, objects_for: ObjectsFor, credentials_for: CredentialsFor
-) -> None:
-    objects = objects_for(shop, session={"engine": "mongodump", "consistency": "snapshot"})
-    refused(objects, credentials_for(shop), ConfigurationError, "mongodump", "locked")

@@ -8,13 +8,12 @@ import secrets
 from datetime import UTC, datetime
 
 from mongo_backup.agent.contract import BackupRequest, PrepareResult
-from mongo_backup.agent.session import connect, engine_of, open_repository, reads_at_cluster_time, session_of
+from mongo_backup.agent.session import connect, engine_of, open_repository, session_of
 from mongo_backup.credentials import Credentials
 from mongo_backup.engines.choice import check_engine
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.locks.release import release
 from mongo_backup.objects.addon import Addon
-from mongo_backup.objects.configuration import Consistency, Session
 from mongo_backup.topology.check import check
 from mongo_backup.topology.discover import discover
 from mongo_backup.topology.model import Topology
@@ -39,7 +38,7 @@ def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
     """
     started = datetime.now(UTC)
     session = session_of(request)
-    _check_engine(request, session)
+    check_engine(engine_of(request))
     with connect(request, credentials) as connector:
         topology = discover(connector)
         check(request.objects.target, topology)
@@ -77,15 +76,6 @@ def _check_addon(addon: Addon, topology: Topology) -> None:
             f"Addon {addon.name} is for MongoDB {addon.spec.versions}, and the server is {topology.server_version}:"
             " name another addon in the BackupConfiguration, or widen its `versions`"
         )
-
-
-def _check_engine(request: BackupRequest, session: Session) -> None:
-    if session.consistency is Consistency.SNAPSHOT and not reads_at_cluster_time(request):
-        raise ConfigurationError(
-            f"session {session.name}: mongodump cannot read at a cluster time, so there is no `consistency: snapshot` "
-            "with it: use `consistency: locked` or the native engine"
-        )
-    check_engine(engine_of(request))
 
 
 def _describe(topology: Topology) -> None:
