@@ -34,7 +34,7 @@ types: setup  ## mypy, strict
 
 check: lint types  ## everything that needs no server
 
-test: check  ## every check and test (about 15 minutes on 2 cores)
+test: check  ## every check and test (about 30 minutes on 2 cores)
 	$(BIN)/pytest
 
 test-unit: setup  ## the fast tests alone
