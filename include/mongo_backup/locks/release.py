@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mongo_backup.balancer import Balancer, undo_balancer
 from mongo_backup.connection import Connector
-from mongo_backup.errors import MongoBackupError, TransientError
+from mongo_backup.errors import MongoBackupError, PermanentError, TransientError
 from mongo_backup.journal import Journal, JournalEntry, JournalKind
 from mongo_backup.locks.fsync import answers, undo_lock
 from mongo_backup.locks.window import undo_window
@@ -112,3 +112,18 @@ def _try(connector: Connector, journal: Journal, entry: JournalEntry) -> str | M
         return error
     logger.info("Undone: %s", words)
     return words
+
+
+def sweep(connector: Connector, owner: str) -> tuple[str, ...]:
+    """Undo what the journal still holds of a run, then read the journal again: it must be empty of it.
+
+    :returns: in words what was undone.
+    :raises MongoBackupError: something could not be undone; the message names it.
+    """
+    swept = release(connector, owner=owner)
+    for words in swept:
+        logger.warning("Swept up: %s", words)
+    if left := Journal(connector).entries(owner):
+        raise PermanentError("still held by this run: " + "; ".join(map(str, left)))
+    logger.info("Nothing of this run is left on the target")
+    return swept

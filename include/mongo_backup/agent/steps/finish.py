@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
 from mongo_backup.agent.contract import BackupRequest, FinishResult
 from mongo_backup.agent.session import connect
 from mongo_backup.credentials import Credentials
-from mongo_backup.errors import PermanentError
-from mongo_backup.journal import Journal
-from mongo_backup.locks.release import release
-
-logger = logging.getLogger(__name__)
+from mongo_backup.locks.release import sweep
 
 
 def finish(request: BackupRequest, credentials: Credentials) -> FinishResult:
@@ -20,11 +14,4 @@ def finish(request: BackupRequest, credentials: Credentials) -> FinishResult:
     :raises MongoBackupError: something could not be undone; the message names it.
     """
     with connect(request, credentials) as connector:
-        swept = release(connector, owner=request.run.owner)
-        for words in swept:
-            logger.warning("Swept up: %s", words)
-        left = Journal(connector).entries(request.run.owner)
-    if left:
-        raise PermanentError("still held by this run: " + "; ".join(map(str, left)))
-    logger.info("Nothing of this run is left on the target")
-    return FinishResult(swept=swept)
+        return FinishResult(swept=sweep(connector, request.run.owner))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 
 from mongo_backup.agent.contract import BalancerResult, FinishResult, MetricsResult, ReleaseResult
@@ -10,12 +9,9 @@ from mongo_backup.agent.restore_contract import RestoreRequest, RestoreStep
 from mongo_backup.balancer import stop_balancer
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
-from mongo_backup.errors import PermanentError
 from mongo_backup.journal import Journal, JournalKind
-from mongo_backup.locks.release import release
+from mongo_backup.locks.release import release, sweep
 from mongo_backup.restore.metrics import RestoreMetrics, push_restore
-
-log = logging.getLogger(__name__)
 
 
 def _connect(request: RestoreRequest, credentials: Credentials) -> Connector:
@@ -53,14 +49,7 @@ def finish(request: RestoreRequest, credentials: Credentials) -> FinishResult:
     :raises MongoBackupError: something could not be undone; the message names it.
     """
     with _connect(request, credentials) as connector:
-        swept = release(connector, owner=request.run.owner)
-        for words in swept:
-            log.warning("Swept up: %s", words)
-        left = Journal(connector).entries(request.run.owner)
-    if left:
-        raise PermanentError("still held by this run: " + "; ".join(map(str, left)))
-    log.info("Nothing of this run is left on the target")
-    return FinishResult(swept=swept)
+        return FinishResult(swept=sweep(connector, request.run.owner))
 
 
 def push_metrics(request: RestoreRequest, credentials: Credentials) -> MetricsResult:
