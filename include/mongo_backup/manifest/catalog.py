@@ -14,6 +14,9 @@ from mongo_backup.repository.restic import Repository
 LATEST = "latest"
 MANIFEST = "manifest"
 """The component and the part of a manifest's snapshot."""
+VERIFICATION = "verification"
+"""The component and the part of a verification's snapshot; its tag `result` is `verified` or `failed`."""
+VERIFIED = "verified"
 
 
 class SetEntry(Model):
@@ -27,11 +30,20 @@ class SetEntry(Model):
     """The manifest's snapshot; None: the set is not complete."""
     part_ids: tuple[str, ...] = ()
     """All other snapshots of the set."""
+    verdict: str | None = None
+    """Of its newest verification: `verified` or `failed`; None: it never was restored and compared."""
+    judged: datetime | None = None
+    """When that verification ended."""
 
     @property
     def complete(self) -> bool:
         """Whether it counts as a backup."""
         return self.manifest_id is not None
+
+    @property
+    def verified(self) -> bool:
+        """Whether its newest verification found all as the manifest says."""
+        return self.verdict == VERIFIED
 
 
 class SetCatalog:
@@ -60,6 +72,10 @@ class SetCatalog:
         """The complete sets, oldest first; of one session, if it is named."""
         return tuple(each for each in self._entries if each.complete and session in (None, each.session))
 
+    def verified(self, session: str | None = None) -> tuple[str, ...]:
+        """Ids of the complete sets that are verified, oldest first: a retention never removes the last of them."""
+        return tuple(each.set_id for each in self.complete(session) if each.verified)
+
     def incomplete(self) -> tuple[SetEntry, ...]:
         """Sets without a manifest, oldest first: remains of failed backups, and backups that run now."""
         return tuple(each for each in self._entries if not each.complete)
@@ -85,10 +101,13 @@ class SetCatalog:
 def _entry(set_id: str, snapshots: list[Snapshot]) -> SetEntry:
     newest_first = sorted(snapshots, key=lambda snapshot: snapshot.time, reverse=True)
     manifest = next((each for each in newest_first if each.tag("part") == MANIFEST), None)
+    judged = next((each for each in newest_first if each.tag("part") == VERIFICATION), None)
     return SetEntry(
         set_id=set_id,
         session=next((session for each in newest_first if (session := each.tag("session"))), None),
         time=(manifest or newest_first[0]).time,
         manifest_id=manifest.id if manifest else None,
         part_ids=tuple(each.id for each in newest_first if each is not manifest),
+        verdict=judged.tag("result") if judged else None,
+        judged=judged.time if judged else None,
     )

@@ -40,8 +40,10 @@ class Label(Model):
     set_id: str
     component: str
     """A component of the target, or `manifest`."""
-    part: Literal["archive", "inventory", "manifest"]
+    part: Literal["archive", "inventory", "manifest", "verification"]
     session: str | None = None
+    result: Literal["verified", "failed"] | None = None
+    """Of a verification."""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -49,7 +51,13 @@ class Label(Model):
 
         :raises ConfigurationError: a value has a comma: restic separates tags by it.
         """
-        values = {"set": self.set_id, "component": self.component, "part": self.part, "session": self.session}
+        values = {
+            "set": self.set_id,
+            "component": self.component,
+            "part": self.part,
+            "session": self.session,
+            "result": self.result,
+        }
         if odd := next((value for value in values.values() if value and "," in value), None):
             raise ConfigurationError(f"{odd!r} cannot be a tag in a restic repository: it has a comma")
         return tuple(f"{name}={value}" for name, value in values.items() if value)

@@ -63,3 +63,24 @@ def test_nobody_elses_snapshot_is_part_of_a_set() -> None:
     catalog = SetCatalog(LISTING)
     ids = {part for entry in (*catalog.complete(), *catalog.incomplete()) for part in entry.part_ids}
     assert ids == {"a1", "i1", "a2", "a3"}
+
+
+def test_the_newest_verification_counts() -> None:
+    def verification(identity: str, set_id: str, minute: int, result: str) -> Snapshot:
+        found = snapshot(identity, set_id, "verification", minute)
+        return found.model_copy(update={"tags": (*found.tags, f"result={result}")})
+
+    judged = [
+        verification("v1", "one", 40, "verified"),
+        verification("v2", "two", 41, "verified"),
+        verification("v3", "two", 42, "failed"),
+        verification("v4", "three", 43, "verified"),
+    ]
+    catalog = SetCatalog([*LISTING, *judged])
+    assert catalog.verified() == ("one",)  # "three" has no manifest
+    assert catalog.verified("hourly") == ()
+    found = catalog.find("two")
+    assert (found.verdict, found.judged) == ("failed", START + timedelta(minutes=42))
+    assert found.time == START + timedelta(minutes=20)
+    assert {"v2", "v3"} <= set(found.part_ids)
+    assert SetCatalog(LISTING).find("two").verdict is None
