@@ -5,7 +5,8 @@
     MongoBackupError                    1   unexpected
     ├── ConfigurationError             10   an object, option or credential is wrong: change it
     ├── PreconditionError              11   the target or the store is not in a state for this: nothing was touched
-    │   └── ConflictError              15   somebody else holds what is needed (a lock, a session): wait
+    │   └── ConflictError              15   somebody else holds what is needed (a lock, a repository): wait
+    │       └── TargetBusyError        17   another run is at work on the target: wait for its end
     ├── TransientError                 12   a server or store did not answer: try again
     ├── PermanentError                 13   it failed and would fail again
     │   └── ArchiveError               16   an archive is truncated, damaged or no archive
@@ -35,6 +36,7 @@ class ExitCode(IntEnum):
     VERIFICATION = 14
     CONFLICT = 15
     ARCHIVE = 16
+    BUSY = 17
     INTERRUPTED = 130
 
 
@@ -65,10 +67,16 @@ class PreconditionError(MongoBackupError):
 
 
 class ConflictError(PreconditionError):
-    """Somebody else holds what is needed: another session, a person's lock, a repository lock."""
+    """Somebody else holds what is needed: a person's lock, a repository lock."""
 
     exit_code = ExitCode.CONFLICT
     retryable = True
+
+
+class TargetBusyError(ConflictError):
+    """Another run is at work on the target. What comes of it is the configuration's `concurrency`."""
+
+    exit_code = ExitCode.BUSY
 
 
 class TransientError(MongoBackupError):
@@ -108,6 +116,7 @@ def error_class(exit_code: int) -> type[MongoBackupError]:
         ConfigurationError,
         PreconditionError,
         ConflictError,
+        TargetBusyError,
         TransientError,
         PermanentError,
         ArchiveError,

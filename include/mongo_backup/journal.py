@@ -1,8 +1,8 @@
-"""The journal on the target: what was done to it that must be undone, written before it is done.
+"""The journal on the target: what was done to it that must be undone, written before it is done; and who is at work.
 
-Collection `admin.mongo_backup_journal` on the primary of the config server, or of the replica set; a standalone has
-none. Written and read with majority, so that a new primary knows it too. Expiry is measured by the primary's own clock
-(`$$NOW`), so that the clocks of workers do not matter.
+Collection `admin.mongo_backup_journal` on the primary of the config server, or of the replica set, or on the
+standalone. Written and read with majority, so that a new primary knows it too. Expiry is measured by the server's own
+clock (`$$NOW`), so that the clocks of workers do not matter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from mongo_backup.connection import Client, Connector, mongo_errors
-from mongo_backup.errors import ConflictError, TransientError
+from mongo_backup.errors import TargetBusyError, TransientError
 from mongo_backup.model import Model
 from mongo_backup.namespaces import JOURNAL_COLLECTION, JOURNAL_DB
 from mongo_backup.objects.app_binding import ReplicaSetAddress
@@ -55,6 +55,12 @@ class JournalKind(StrEnum):
     """The member was fsyncLocked; `process` is the server process that was."""
     HISTORY_WINDOW = "history_window"
     """`minSnapshotHistoryWindowInSeconds` was raised from `former` to `value`."""
+    TARGET = "target"
+    """A run is at work on the deployment; there is nothing to undo. See `mongo_backup.locks.target`."""
+
+
+MARKS = frozenset(JournalKind) - {JournalKind.TARGET}
+"""Kinds of entries that stand for something to be undone."""
 
 
 class JournalEntry(Model):
@@ -90,21 +96,26 @@ class JournalEntry(Model):
             JournalKind.BALANCER: "the stopped balancer",
             JournalKind.FSYNC_LOCK: f"the lock of {self.component} at {self.host}",
             JournalKind.HISTORY_WINDOW: f"the history window of {self.component} at {self.host}",
+            JournalKind.TARGET: "the target",
         }[self.kind]
-        until = f" until {self.expires:%Y-%m-%d %H:%M:%S} UTC" if self.expires else ""
-        return f"{what}, held by {self.owner}{until}"
+        since = f" since {self.created:%Y-%m-%d %H:%M:%S} UTC" if self.created else ""
+        until = f", leased until {self.expires:%Y-%m-%d %H:%M:%S} UTC" if self.expires else ""
+        return f"{what}, held by {self.owner}{since}{until}"
 
 
-def conflict(entry: JournalEntry) -> ConflictError:
+def busy(entry: JournalEntry) -> TargetBusyError:
     """The error for an entry of another run that is alive."""
-    return ConflictError(
-        f"{entry}: another run is at work on this deployment. Wait for its end; if it is dead, its lease ends by"
-        " itself, or `mongo-backup release` ends it now"
+    dag, _, run = entry.owner.partition("/")
+    since = f", since {entry.created:%Y-%m-%d %H:%M:%S} UTC" if entry.created else ""
+    until = f" at {entry.expires:%H:%M:%S} UTC" if entry.expires else ""
+    return TargetBusyError(
+        f"another run is at work on this deployment: DAG {dag}, run {run}{since}. If that run is dead, its lease ends"
+        f" by itself{until}; `mongo-backup release` shows and ends it"
     )
 
 
 class Journal:
-    """The journal of one deployment. On a standalone it is empty and takes nothing.
+    """The journal of one deployment.
 
     Every method raises `TransientError` where the primary or a majority does not answer.
     """
@@ -114,34 +125,29 @@ class Journal:
         self._address: ReplicaSetAddress | None = spec.config_server or spec.replica_set
         self._connector = connector
 
-    @property
-    def available(self) -> bool:
-        """Whether the deployment has a journal: it has an oplog."""
-        return self._address is not None
-
-    def _client(self, address: ReplicaSetAddress) -> Client:
-        return self._connector.primary(address.hosts, address.replica_set)
-
-    def _collection(self) -> Collection[dict[str, Any]] | None:
+    def _client(self) -> Client:
         if self._address is None:
-            return None
+            return self._connector.member(self._connector.binding.spec.hosts[0])
+        return self._connector.primary(self._address.hosts, self._address.replica_set)
+
+    @property
+    def _collection(self) -> Collection[dict[str, Any]]:
+        reading = ReadConcern("majority" if self._address else "local")  # a standalone knows no majority reads
         return (
-            self._client(self._address)
+            self._client()
             .get_database(JOURNAL_DB)
-            .get_collection(JOURNAL_COLLECTION, write_concern=_WRITE, read_concern=ReadConcern("majority"))
+            .get_collection(JOURNAL_COLLECTION, write_concern=_WRITE, read_concern=reading)
         )
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
-        where = f"the journal of {self._address.replica_set}" if self._address else "the journal"
+        name = self._address.replica_set if self._address else self._connector.binding.spec.hosts[0]
+        where = f"the journal of {name}"
         with mongo_errors(doing, where), pymongo.timeout(_ANSWER_SECONDS):
             yield
 
     def entries(self, owner: str | None = None) -> tuple[JournalEntry, ...]:
         """Return all entries, or those of one owner, oldest first; `alive` says whether the lease holds."""
-        collection = self._collection()
-        if collection is None:
-            return ()
         pipeline: list[dict[str, Any]] = [
             {"$match": {} if owner is None else {"owner": owner}},
             {"$addFields": {"alive": {"$gt": ["$expires", "$$NOW"]}}},
@@ -149,7 +155,7 @@ class Journal:
             {"$project": {"_id": 0}},
         ]
         with self._errors("reading"):
-            return tuple(JournalEntry.model_validate(document) for document in collection.aggregate(pipeline))
+            return tuple(JournalEntry.model_validate(document) for document in self._collection.aggregate(pipeline))
 
     def write(self, entry: JournalEntry) -> JournalEntry:
         """Write an entry before its act. An entry of the same owner that is there already stays, with a new lease.
@@ -157,20 +163,17 @@ class Journal:
         So a second try of a step keeps the former state that the first one found.
 
         :returns: the entry as it stands.
-        :raises ConflictError: another owner has it (alive or not: the caller undoes an expired one first).
+        :raises TargetBusyError: another owner has it (alive or not: the caller undoes an expired one first).
         """
-        collection = self._collection()
-        if collection is None:
-            return entry
         fields = entry.model_dump(mode="python", exclude={"created", "expires", "alive"}) | {"kind": entry.kind.value}
         new: dict[str, Any] = {name: {"$literal": value} for name, value in fields.items()} | {"created": "$$NOW"}
         kept_or_new = {"$cond": [{"$ifNull": ["$created", False]}, {}, new]}
         change = {"$replaceWith": {"$mergeObjects": ["$$ROOT", kept_or_new]}}
         with self._errors("writing"):
             try:
-                collection.update_one({"_id": entry.id, "owner": entry.owner}, [change, _RENEW], upsert=True)
+                self._collection.update_one({"_id": entry.id, "owner": entry.owner}, [change, _RENEW], upsert=True)
             except DuplicateKeyError:
-                raise conflict(self._entry(entry.id) or entry) from None
+                raise busy(self._entry(entry.id) or entry) from None
         return self._entry(entry.id) or entry
 
     def _entry(self, entry_id: str) -> JournalEntry | None:
@@ -182,12 +185,12 @@ class Journal:
         """See that no other run is at work here: undo what a dead one left, of the given kinds.
 
         :param undo: does it, and says in words what was done.
-        :raises ConflictError: an entry of another owner is alive.
+        :raises TargetBusyError: an entry of another owner is alive.
         """
         others = [entry for entry in self.entries() if entry.owner != owner]
         for entry in others:
             if entry.alive:
-                raise conflict(entry)
+                raise busy(entry)
         for entry in others:
             if kinds is None or entry.kind in kinds:
                 self._take_over(entry, undo)
@@ -199,20 +202,24 @@ class Journal:
         except TransientError as error:  # a member that is down must not stop the backups of the others
             logger.error("Not undone, it stays in the journal: %s", error)
             return
-        self.remove(entry)
+        self.remove(entry, expired_only=entry.kind is JournalKind.TARGET)
 
-    def renew(self, owner: str) -> int:
-        """Start the leases of an owner anew, never beyond their longest time; return how many entries it holds."""
-        collection = self._collection()
-        if collection is None:
-            return 0
+    def renew(self, owner: str, *, kind: JournalKind | None = None) -> int:
+        """Start the leases of an owner anew, never beyond their longest time; return how many entries it holds.
+
+        :param kind: only entries of this kind.
+        """
+        wanted = {"owner": owner} | ({"kind": kind.value} if kind else {})
         with self._errors("renewing the lease in"):
-            return collection.update_many({"owner": owner}, [_RENEW]).matched_count
+            return self._collection.update_many(wanted, [_RENEW]).matched_count
 
-    def remove(self, entry: JournalEntry) -> None:
-        """Remove an entry after its undo; one that is gone already is fine."""
-        collection = self._collection()
-        if collection is None:
-            return
+    def remove(self, entry: JournalEntry, *, expired_only: bool = False) -> bool:
+        """Remove an entry after its undo; one that is gone already is fine. Return whether it was removed.
+
+        :param expired_only: not if its lease was renewed since it was read.
+        """
+        wanted: dict[str, Any] = {"_id": entry.id, "owner": entry.owner}
+        if expired_only:
+            wanted["$expr"] = {"$lte": ["$expires", "$$NOW"]}
         with self._errors("removing an entry from"):
-            collection.delete_one({"_id": entry.id, "owner": entry.owner})
+            return self._collection.delete_one(wanted).deleted_count > 0

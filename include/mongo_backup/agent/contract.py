@@ -55,11 +55,18 @@ class RunIdentity(Model):
 
     dag_id: str
     run_id: str
+    started: str | None = None
+    """When the run began, to the microsecond: two Airflows with the same objects have runs of the same id."""
+
+    @property
+    def name(self) -> str:
+        """The run as people know it."""
+        return f"{self.dag_id}/{self.run_id}"
 
     @property
     def owner(self) -> str:
-        """One text for the journal."""
-        return f"{self.dag_id}/{self.run_id}"
+        """One text for the journal: this run, and no other Airflow's of the same name."""
+        return f"{self.name} begun {self.started}" if self.started else self.name
 
 
 class Objects(Model):
@@ -110,6 +117,14 @@ class BackupRequest(Model):
     """From `prepare` on."""
     states: dict[str, str] = Field(default_factory=dict)
     """`finish`, `push_metrics`: states of the run's tasks."""
+    step_seconds: dict[str, float] = Field(default_factory=dict)
+    """`push_metrics`: how long each task took; of a mapped one the longest."""
+    run_seconds: float | None = None
+    """`push_metrics`: since the run began."""
+    committed: CommitResult | None = None
+    """`push_metrics`: what `commit_snapshot` returned."""
+    retained: RetentionResult | None = None
+    """`push_metrics`: what `apply_retention` returned."""
 
 
 class PrepareResult(Model):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from mongo_backup.agent.contract import BackupRequest
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import ConfigurationError
+from mongo_backup.locks.target import at_work
 from mongo_backup.objects.addon import Engine
 from mongo_backup.objects.configuration import Session
 from mongo_backup.repository.restic import Repository
@@ -16,6 +19,19 @@ from mongo_backup.repository.restic import Repository
 def connect(request: BackupRequest, credentials: Credentials) -> Connector:
     """Open the deployment that is backed up; use as a context manager."""
     return Connector(binding=request.objects.target, credentials=credentials)
+
+
+@contextmanager
+def connect_at_work(request: BackupRequest, credentials: Credentials) -> Iterator[Connector]:
+    """Open the deployment and hold it for this run: for steps that act on it or read it.
+
+    :raises TargetBusyError: another run is at work on it.
+    """
+    with (
+        connect(request, credentials) as connector,
+        at_work(connector, owner=request.run.owner, set_id=request.set_id),
+    ):
+        yield connector
 
 
 def open_repository(request: BackupRequest, credentials: Credentials) -> Repository:

@@ -9,15 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from mongo_backup.balancer import Balancer, undo_balancer
 from mongo_backup.connection import Connector
 from mongo_backup.errors import MongoBackupError, PermanentError, TransientError
-from mongo_backup.journal import Journal, JournalEntry, JournalKind
+from mongo_backup.journal import MARKS, Journal, JournalEntry, JournalKind
 from mongo_backup.locks.fsync import answers, undo_lock
+from mongo_backup.locks.target import ended
 from mongo_backup.locks.window import undo_window
 from mongo_backup.topology.discover import CONFIG
 
 logger = logging.getLogger(__name__)
 
-_ORDER = ({JournalKind.FSYNC_LOCK, JournalKind.HISTORY_WINDOW}, {JournalKind.BALANCER})
-"""A locked member hurts most; the balancer comes last, because it makes work for the members."""
+_ORDER = ({JournalKind.FSYNC_LOCK, JournalKind.HISTORY_WINDOW}, {JournalKind.BALANCER}, {JournalKind.TARGET})
+"""A locked member hurts most; the balancer comes after, because it makes work for the members; then others may come."""
 
 
 def undo(connector: Connector, entry: JournalEntry) -> str:
@@ -27,6 +28,8 @@ def undo(connector: Connector, entry: JournalEntry) -> str:
     """
     if entry.kind is JournalKind.BALANCER:
         return undo_balancer(Balancer(connector), entry)
+    if entry.kind is JournalKind.TARGET:
+        return ended(entry)
     where = f"{entry.component}: "
     try:
         return where + _undo_on_member(connector, entry)
@@ -88,11 +91,12 @@ def release(
         and (components is None or entry.component in components)
         and not (expired_only and entry.alive)
     ]
-    outcomes: list[tuple[JournalEntry, str | MongoBackupError]] = []
+    outcomes: list[tuple[JournalEntry, str | MongoBackupError | None]] = []
     with ThreadPoolExecutor(max_workers=16) as pool:
         for kinds_now in _ORDER:
             batch = [entry for entry in entries if entry.kind in kinds_now]
-            outcomes += zip(batch, pool.map(lambda entry: _try(connector, journal, entry), batch), strict=True)
+            words = pool.map(lambda entry: _try(connector, journal, entry, expired_only=expired_only), batch)
+            outcomes += zip(batch, words, strict=True)
     done = tuple(words for _, words in outcomes if isinstance(words, str))
     failed = [f"{entry}: {error}" for entry, error in outcomes if isinstance(error, MongoBackupError)]
     if failed and not tolerant:
@@ -103,10 +107,14 @@ def release(
     return done
 
 
-def _try(connector: Connector, journal: Journal, entry: JournalEntry) -> str | MongoBackupError:
+def _try(
+    connector: Connector, journal: Journal, entry: JournalEntry, *, expired_only: bool
+) -> str | MongoBackupError | None:
     try:
         words = undo(connector, entry)
-        journal.remove(entry)
+        claim = entry.kind is JournalKind.TARGET
+        if not journal.remove(entry, expired_only=claim and expired_only) and claim:
+            return None  # its run woke up meanwhile, or has ended
     except MongoBackupError as error:
         logger.error("Could not undo %s: %s", entry, error)
         return error
@@ -115,14 +123,15 @@ def _try(connector: Connector, journal: Journal, entry: JournalEntry) -> str | M
 
 
 def sweep(connector: Connector, owner: str) -> tuple[str, ...]:
-    """Undo what the journal still holds of a run, then read the journal again: it must be empty of it.
+    """Undo what the journal still holds of a run and free the target, then read the journal: it must be empty of it.
 
     :returns: in words what was undone.
     :raises MongoBackupError: something could not be undone; the message names it.
     """
-    swept = release(connector, owner=owner)
+    swept = release(connector, owner=owner, kinds=MARKS)
     for words in swept:
         logger.warning("Swept up: %s", words)
+    release(connector, owner=owner)
     if left := Journal(connector).entries(owner):
         raise PermanentError("still held by this run: " + "; ".join(map(str, left)))
     logger.info("Nothing of this run is left on the target")

@@ -46,7 +46,7 @@ def build_manifest(
         set_id=prepared.set_id,
         configuration=request.objects.configuration.name,
         session=session.name,
-        dag_run=request.run.owner,
+        dag_run=request.run.name,
         started=datetime.fromisoformat(prepared.started),
         finished=finished,
         topology=prepared.topology,

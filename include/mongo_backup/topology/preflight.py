@@ -14,9 +14,10 @@ from mongo_backup.errors import (
     MongoBackupError,
     PermanentError,
     PreconditionError,
+    TargetBusyError,
     TransientError,
 )
-from mongo_backup.journal import Journal, JournalKind, conflict
+from mongo_backup.journal import Journal, JournalEntry, JournalKind, busy
 from mongo_backup.locks.fsync import refuse_foreign_lock
 from mongo_backup.locks.safety import LockFacts, measure
 from mongo_backup.locks.together import on_all
@@ -30,7 +31,14 @@ from mongo_backup.topology.model import Component, ComponentRole, Member, Topolo
 logger = logging.getLogger(__name__)
 
 OLDEST_VERSION = "4.2"
-_GRAVEST_FIRST = (ConfigurationError, PermanentError, PreconditionError, ConflictError, TransientError)
+_GRAVEST_FIRST = (
+    ConfigurationError,
+    PermanentError,
+    PreconditionError,
+    ConflictError,
+    TargetBusyError,
+    TransientError,
+)
 """Which error stands for several. What a person must mend comes before what ends by itself."""
 
 
@@ -125,7 +133,7 @@ def _privileges(connector: Connector, topology: Topology, consistency: Consisten
         wanted = [*privileges.COMMON]
         if component.role is not ComponentRole.STANDALONE:
             wanted += [*privileges.REPLICATED, *(privileges.LOCKING if consistency is Consistency.LOCKED else ())]
-        if component.role in (ComponentRole.CONFIG, ComponentRole.REPLICA_SET):
+        if component.role is not ComponentRole.SHARD:
             wanted += privileges.JOURNALING
         if component.role is ComponentRole.CONFIG and not routed:
             wanted += privileges.BALANCING
@@ -144,11 +152,13 @@ def _lack(where: str, missing: list[str]) -> Iterator[MongoBackupError]:
 
 
 def _journal(connector: Connector, owner: str) -> Iterator[MongoBackupError]:
+    others: dict[str, JournalEntry] = {}
     for entry in Journal(connector).entries():
         if entry.owner != owner and entry.alive:
-            yield conflict(entry)
+            others.setdefault(entry.owner, entry)  # a run's oldest entry stands for all it holds
         elif entry.owner != owner:
             logger.warning("%s: its lease has ended; it is undone before this run begins", entry)
+    yield from map(busy, others.values())
 
 
 def _locks(connector: Connector, topology: Topology, owner: str) -> Iterator[MongoBackupError]:

@@ -37,7 +37,7 @@ REPLICATED: tuple[tuple[Resource, tuple[str, ...]], ...] = (
 LOCKING: tuple[tuple[Resource, tuple[str, ...]], ...] = ((CLUSTER, ("fsync", "unlock")),)
 """Every replica set, with `consistency: locked`."""
 JOURNALING: tuple[tuple[Resource, tuple[str, ...]], ...] = ((JOURNAL, ("find", "insert", "remove", "update")),)
-"""The config server, or the replica set."""
+"""The config server, the replica set, or the standalone."""
 BALANCING: tuple[tuple[Resource, tuple[str, ...]], ...] = ((CLUSTER, ("internal",)),)
 """The config server, where there is no mongos: mongos' own commands need it."""
 BALANCING_ROUTED: tuple[tuple[Resource, tuple[str, ...]], ...] = ((SETTINGS, ("find", "update")),)

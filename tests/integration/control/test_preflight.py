@@ -86,7 +86,7 @@ def test_through_a_router_internal_is_not_needed(sharded_cluster: ShardedCluster
 def test_other_runs_and_foreign_locks_are_told(replica_set: ReplicaSet, single: Connector) -> None:
     topology, members = choose(single)
     lock_members(single, topology=topology, members=members, settings=settings(owner=OTHER))
-    with pytest.raises(ConflictError, match=f"held by {OTHER}"):
+    with pytest.raises(ConflictError, match="another run is at work"):
         look(single)
     release(single, owner=OTHER)
     foreign = members[0].host

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mongo_backup.agent.contract import BackupRequest, BalancerResult, ReleaseResult
-from mongo_backup.agent.session import connect, session_of
+from mongo_backup.agent.session import connect, connect_at_work, session_of
 from mongo_backup.balancer import stop_balancer
 from mongo_backup.credentials import Credentials
 from mongo_backup.journal import Journal, JournalKind
@@ -15,7 +15,7 @@ def disable_balancer(request: BackupRequest, credentials: Credentials) -> Balanc
 
     :raises PreconditionError: the round did not end in time; the balancer is as it was.
     """
-    with connect(request, credentials) as connector:
+    with connect_at_work(request, credentials) as connector:
         return stop_balancer(
             connector,
             Journal(connector),

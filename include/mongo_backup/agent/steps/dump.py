@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from mongo_backup.agent.contract import BackupRequest, DumpResult, Held
 from mongo_backup.agent.custody import Custody
-from mongo_backup.agent.session import connect, engine_of, open_repository, session_of, set_id_of
+from mongo_backup.agent.session import connect_at_work, engine_of, open_repository, session_of, set_id_of
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
 from mongo_backup.engines.base import ConfigServer, DumpJob
@@ -36,7 +36,7 @@ def dump(request: BackupRequest, credentials: Credentials) -> DumpResult:
     held = _held(request, member)
     engine = dump_engine(engine_of(request), request.objects.addon.spec.function("backup"))
     with ExitStack() as stack:
-        connector = stack.enter_context(connect(request, credentials))
+        connector = stack.enter_context(connect_at_work(request, credentials))
         repository = stack.enter_context(open_repository(request, credentials))
         custody = stack.enter_context(
             Custody(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mongo_backup.agent.contract import BackupRequest, LockResult, ReleaseResult
-from mongo_backup.agent.session import connect, reads_at_cluster_time, session_of, when_unsafe_of
+from mongo_backup.agent.session import connect, connect_at_work, reads_at_cluster_time, session_of, when_unsafe_of
 from mongo_backup.credentials import Credentials
 from mongo_backup.journal import Journal
 from mongo_backup.locks import hold
@@ -15,7 +15,7 @@ from mongo_backup.topology.discover import CONFIG, discover
 
 def lock_config_server(request: BackupRequest, credentials: Credentials) -> LockResult:
     """Lock the chosen config server member, journaled before; see `mongo_backup.locks.hold`."""
-    with connect(request, credentials) as connector:
+    with connect_at_work(request, credentials) as connector:
         return hold.lock_config_server(
             connector, topology=discover(connector), members=request.members, settings=_settings(request)
         )
@@ -26,7 +26,7 @@ def lock_secondaries(request: BackupRequest, credentials: Credentials) -> LockRe
 
     An engine that cannot read at it gets none: what it dumps is held together by the locks alone, and is told so.
     """
-    with connect(request, credentials) as connector:
+    with connect_at_work(request, credentials) as connector:
         held = hold.lock_members(
             connector, topology=discover(connector), members=request.members, settings=_settings(request)
         )

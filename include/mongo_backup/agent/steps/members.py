@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from mongo_backup.agent.contract import BackupRequest, MembersResult
-from mongo_backup.agent.session import connect, session_of, when_unsafe_of
+from mongo_backup.agent.session import connect_at_work, session_of, when_unsafe_of
 from mongo_backup.cluster_time import cluster_time_supported
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import PreconditionError
@@ -21,7 +21,7 @@ def identify_secondaries(request: BackupRequest, credentials: Credentials) -> Me
         without a lock.
     """
     session = session_of(request)
-    with connect(request, credentials) as connector:
+    with connect_at_work(request, credentials) as connector:
         topology = discover(connector)
         with ThreadPoolExecutor(max_workers=16) as pool:
             facts = pool.map(

@@ -13,6 +13,7 @@ from mongo_backup.credentials import Credentials
 from mongo_backup.engines.choice import check_engine
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.locks.release import release
+from mongo_backup.locks.target import occupy
 from mongo_backup.objects.addon import Addon
 from mongo_backup.topology.check import check
 from mongo_backup.topology.discover import discover
@@ -31,9 +32,10 @@ def new_set_id(owner: str, now: datetime) -> str:
 def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
     """Check objects, credentials, privileges, topology, versions, locks of others and the repository.
 
-    What an earlier run left behind, its lease long over, is undone first.
+    What an earlier run left behind, its lease long over, is undone first. When all is well the target is taken.
 
     :raises ConfigurationError: something declared is wrong.
+    :raises TargetBusyError: another run is at work on the target.
     :raises PreconditionError: the target or the store is not in a state for a backup; nothing was touched.
     """
     started = datetime.now(UTC)
@@ -53,10 +55,13 @@ def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
             consistency=session.consistency,
             max_lock_time=session.max_lock_time,
         )
-    with open_repository(request, credentials) as repository:
-        opened = repository.ensure()
-        logger.info("Repository %s answers and takes the password (restic %s)", repository.location, repository.version)
-    set_id = new_set_id(request.run.owner, started)
+        with open_repository(request, credentials) as repository:
+            opened = repository.ensure()
+            logger.info(
+                "Repository %s answers and takes the password (restic %s)", repository.location, repository.version
+            )
+        set_id = new_set_id(request.run.owner, started)
+        occupy(connector, owner=request.run.owner, set_id=set_id)
     logger.info("This backup is the set %s", set_id)
     return PrepareResult(
         set_id=set_id,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
 from mongo_backup.agent.restore_contract import RestoreRequest
 from mongo_backup.connection import Client, Connector
 from mongo_backup.credentials import Credentials
-from mongo_backup.errors import ConfigurationError, MongoBackupError
-from mongo_backup.journal import LEASE_SECONDS, Journal
+from mongo_backup.errors import ConfigurationError
+from mongo_backup.locks.target import RESTORE_LEASE_SECONDS, at_work, refuse_others
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.model import ComponentRecord, Manifest
 from mongo_backup.manifest.store import MANIFEST_FILE, decode_manifest, read_manifest
@@ -146,9 +145,11 @@ class RestoreJob:
 
 
 @contextmanager
-def open_job(request: RestoreRequest, credentials: Credentials) -> Iterator[RestoreJob]:
-    """Open set and target; keep what this run holds on the target (the balancer) leased meanwhile.
+def open_job(request: RestoreRequest, credentials: Credentials, *, acting: bool = True) -> Iterator[RestoreJob]:
+    """Open set and target, and hold the target for this run meanwhile.
 
+    :param acting: False: the step only looks, so nothing is written; but it refuses a target that is not free.
+    :raises TargetBusyError: another run is at work on the target.
     :raises MongoBackupError: the set is not complete, the target is not as declared, something does not answer.
     """
     return_large_pieces()
@@ -163,7 +164,7 @@ def open_job(request: RestoreRequest, credentials: Credentials) -> Iterator[Rest
             topology = discover(connector)
             check(request.binding, topology)
             manifest, manifest_id = found.result()
-        with leased(connector, request.run.owner):
+        with _presence(request, connector, acting=acting):
             yield RestoreJob(request, credentials, connector, repository, manifest, manifest_id, topology)
 
 
@@ -176,30 +177,8 @@ def _find_manifest(request: RestoreRequest, repository: Repository) -> tuple[Man
     return read_manifest(repository, entry), str(entry.manifest_id)
 
 
-@contextmanager
-def leased(connector: Connector, owner: str) -> Iterator[None]:
-    """Renew the run's leases in the journal while the block runs, so that no watchdog takes the run for dead.
-
-    A run that holds nothing writes nothing: the target may be locked.
-    """
-    journal, over = Journal(connector), threading.Event()
-
-    def renew() -> None:
-        if journal.entries(owner):
-            journal.renew(owner)
-
-    def keep() -> None:
-        while not over.wait(LEASE_SECONDS / 4):
-            try:
-                renew()
-            except MongoBackupError:
-                continue  # the next renewal comes in time, or the target is gone and the step fails by itself
-
-    keeper = threading.Thread(target=keep, name="lease", daemon=True)
-    renew()
-    keeper.start()
-    try:
-        yield
-    finally:
-        over.set()
-        keeper.join()
+def _presence(request: RestoreRequest, connector: Connector, *, acting: bool) -> AbstractContextManager[None]:
+    if acting:
+        return at_work(connector, owner=request.run.owner, lease_seconds=RESTORE_LEASE_SECONDS)
+    refuse_others(connector, request.run.owner)
+    return nullcontext()

@@ -11,7 +11,9 @@ from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
 from mongo_backup.journal import Journal, JournalKind
 from mongo_backup.locks.release import release, sweep
-from mongo_backup.restore.metrics import RestoreMetrics, push_restore
+from mongo_backup.locks.target import RESTORE_LEASE_SECONDS, at_work
+from mongo_backup.metrics.attempt import Attempt
+from mongo_backup.metrics.restore import RestoreMetrics, push_restore
 
 
 def _connect(request: RestoreRequest, credentials: Credentials) -> Connector:
@@ -27,7 +29,10 @@ def disable_balancer(request: RestoreRequest, credentials: Credentials) -> Balan
 
     :raises PreconditionError: the round did not end in time; the balancer is as it was.
     """
-    with _connect(request, credentials) as connector:
+    with (
+        _connect(request, credentials) as connector,
+        at_work(connector, owner=request.run.owner, lease_seconds=RESTORE_LEASE_SECONDS),
+    ):
         return stop_balancer(
             connector,
             Journal(connector),
@@ -57,16 +62,19 @@ def push_metrics(request: RestoreRequest, credentials: Credentials) -> MetricsRe
     settings = request.objects.configuration.spec.metrics
     if settings is None:
         return MetricsResult(pushed=False, reason="the configuration names no Pushgateway")
+    success = request.states.get(RestoreStep.VERIFY_RESTORE) == "success"
+    seconds = request.run_seconds if request.run_seconds is not None else sum(request.step_seconds.values())
     return push_restore(
         settings.pushgateway,
         RestoreMetrics(
             configuration=request.objects.configuration.name,
             target=request.binding.name,
-            ended=datetime.now(UTC),
-            success=request.states.get(RestoreStep.VERIFY_RESTORE) == "success",
-            seconds=max((each.seconds for each in request.restored), default=0.0),
+            attempt=Attempt(
+                ended=datetime.now(UTC), success=success, seconds=seconds, step_seconds=request.step_seconds
+            ),
             documents=sum(each.documents for each in request.restored),
             bytes=sum(each.bytes for each in request.restored),
-            verified_documents=request.verified.documents if request.verified else 0,
+            compared_documents=request.verified.documents if request.verified else 0,
+            component_seconds={each.component: each.seconds for each in request.restored},
         ),
     )

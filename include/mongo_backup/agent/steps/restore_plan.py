@@ -7,6 +7,7 @@ import logging
 from mongo_backup.agent.restore_contract import Existing, PlanResult, RestoreRequest
 from mongo_backup.agent.steps.restore_common import RestoreJob, open_job
 from mongo_backup.credentials import Credentials
+from mongo_backup.locks.target import RESTORE_LEASE_SECONDS, occupy
 from mongo_backup.restore.checks import (
     check_primary,
     check_privileges,
@@ -26,9 +27,12 @@ _WORDS_BYTES = 1500
 def plan_restore(request: RestoreRequest, credentials: Credentials) -> PlanResult:
     """Look at set and target, decide, and say in words what will be done.
 
+    When all is well the target is taken, unless a person must approve the plan: who knows when that will be.
+
+    :raises TargetBusyError: another run is at work on the target.
     :raises PreconditionError: the restore cannot work, or would touch what nobody allowed; nothing was touched.
     """
-    with open_job(request, credentials) as job:
+    with open_job(request, credentials, acting=False) as job:
         plan = make_plan(
             manifest=job.manifest,
             mapping={name: component.name for name, component in job.mapping.items()},
@@ -44,6 +48,8 @@ def plan_restore(request: RestoreRequest, credentials: Credentials) -> PlanResul
             log.info("Plan: %s", line)
         for warning in plan.warnings:
             log.warning("Plan: %s", warning)
+        if not request.objects.configuration.spec.restore.approval:
+            occupy(job.connector, owner=request.run.owner, lease_seconds=RESTORE_LEASE_SECONDS)
         return _result(job, plan)
 
 

@@ -8,6 +8,7 @@ from mongo_backup.agent.contract import BackupRequest, RetentionResult
 from mongo_backup.agent.session import connect, open_repository, session_of
 from mongo_backup.credentials import Credentials
 from mongo_backup.journal import Journal
+from mongo_backup.locks.target import leased
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.retention.apply import apply_plan, clean_incomplete, plan_for
 
@@ -25,9 +26,12 @@ def apply_retention(request: BackupRequest, credentials: Credentials) -> Retenti
     :raises MongoBackupError: it was not finished; doing it again finishes it.
     """
     policy = request.objects.retention
-    with connect(request, credentials) as connector:
+    with (
+        connect(request, credentials) as connector,
+        leased(connector, request.run.owner),
+        open_repository(request, credentials) as repository,
+    ):
         alive = {entry.set_id for entry in Journal(connector).entries() if entry.set_id}
-    with open_repository(request, credentials) as repository:
         catalog = SetCatalog.read(repository)
         plan = plan_for(catalog, policy.spec if policy else None, session=request.session)
         forgotten = apply_plan(repository, catalog, plan)
