@@ -59,6 +59,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory, replica_set: ReplicaSet, sta
             yield Stage(cluster=cluster, airflow=airflow, credentials=credentials, objects=config)
 
 
+@pytest.fixture
+def before(stage: Stage) -> set[str]:
+    """Complete sets before the test; and nothing left by the test before."""
+    stage.wait_quiet()
+    assert stage.marks() == []
+    return stage.complete_sets()
+
+
 def _configuration() -> dict[str, object]:
     document = objects.configuration(name=CONFIGURATION, restore={"approval": True})
     document["spec"]["sessions"] = [{**each, "retention_policy": {"name": "keep"}} for each in SESSIONS]

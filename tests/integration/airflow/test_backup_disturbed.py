@@ -1,46 +1,18 @@
-"""A backup by a real Airflow that somebody or something disturbs: the run is red and nothing is left on the target.
+"""A backup by a real Airflow that a person or an error disturbs: the run is red and nothing is left on the target.
 
 Each test is a row of what can happen to a running backup. The dumps are made slow, so that they are sure to be running.
+What happens to processes is in `test_backup_killed.py`: a file of its own, so that both run side by side.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
-
 import pytest
+from tests.integration.airflow.judge import ends_red
 from tests.integration.airflow.stage import PATIENCE, Stage, wait_gone
 
 from sandbox.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(900)]
-
-
-def ends_red(stage: Stage, dag: str, run: str, *, before: set[str]) -> None:
-    """The run fails, nothing is left on the target, no agent lives, no set was committed."""
-    state = stage.client.wait(dag, run, timeout=PATIENCE)
-    assert state == "failed", stage.explain(dag, run)
-    assert stage.marks() == [], stage.explain(dag, run)
-    assert stage.agents("backup.dump") == []
-    assert stage.complete_sets() == before
-    assert "there is no snapshot of this run" in stage.client.log(dag, run, "finish")
-
-
-def ends_honestly(stage: Stage, dag: str, run: str, *, before: set[str]) -> None:
-    """Nothing is left on the target, and the run is green exactly if its set is complete."""
-    state = stage.client.wait(dag, run, timeout=PATIENCE)
-    assert stage.marks() == [], stage.explain(dag, run)
-    assert stage.agents("backup.dump") == []
-    expected = {stage.client.result(dag, run, "commit_snapshot")["set_id"]} if state == "success" else set()
-    assert stage.complete_sets() - before == expected, stage.explain(dag, run)
-
-
-@pytest.fixture
-def before(stage: Stage) -> set[str]:
-    """Complete sets before the test; and nothing left by the test before."""
-    stage.wait_quiet()
-    assert stage.marks() == []
-    return stage.complete_sets()
 
 
 def test_a_dump_is_marked_failed_and_cleared_alone(stage: Stage, before: set[str]) -> None:
@@ -104,82 +76,6 @@ def test_one_dump_is_cleared_while_others_run(stage: Stage, before: set[str]) ->
         state = stage.client.wait(dag, run, timeout=PATIENCE)
     assert stage.marks() == [], stage.explain(dag, run)
     assert (state, stage.complete_sets()) == ("failed", before), stage.explain(dag, run)
-
-
-def test_a_task_process_and_an_agent_are_killed(stage: Stage, before: set[str]) -> None:
-    """SIGKILL. Of a task process: Airflow calls no `on_kill`, the agent ends with its parent and undoes its marks.
-    Of an agent: it cannot undo anything itself, the teardowns do."""
-    with stage.slow_reads():
-        dag, run = stage.start_and_wait_for_dumps()
-        orphan, victim = stage.agent_of("shard0"), stage.agent_of("shard1")
-        orphan.parents()[1].kill()
-        victim.kill()
-        wait_gone(orphan, victim)
-    ends_red(stage, dag, run, before=before)
-    states = stage.client.states(dag, run)
-    assert (states["dump[1]"], states["dump[2]"]) == ("failed", "failed")
-
-
-def test_a_killed_task_is_tried_again_and_never_overlaps(stage: Stage, before: set[str]) -> None:
-    with stage.slow_reads():
-        dag, run = stage.start_and_wait_for_dumps("patient")
-        together: list[int] = []
-        watching = threading.Event()
-
-        def watch() -> None:
-            while not watching.wait(0.1):
-                together.append(len(stage.agents("backup.dump")))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        stage.agent_of("shard0").parents()[1].kill()
-        state = stage.client.wait(dag, run, timeout=PATIENCE)
-        watching.set()
-        watcher.join()
-    assert max(together) <= 3
-    tries = {task.name: task.tries for task in stage.client.tasks(dag, run) if task.task == "dump"}
-    assert sorted(tries.values()) == [1, 1, 2]
-    # The second try reads at the time of the first: under the lock if it is still there, else by the history.
-    assert state == "success", stage.explain(dag, run)
-    assert stage.marks() == []
-    assert len(stage.complete_sets() - before) == 1
-
-
-def test_a_task_process_is_terminated_and_a_worker_killed(stage: Stage, before: set[str]) -> None:
-    """SIGTERM of a task process, as from a machine that goes down: the agent undoes its marks. SIGKILL of a worker:
-    Airflow misses its heartbeat; its task goes on until it has no one to report to."""
-    with stage.slow_reads():
-        dag, run = stage.start_and_wait_for_dumps()
-        asked, left = stage.agent_of("shard0"), stage.agent_of("shard1")
-        asked.parents()[1].send_signal(signal.SIGTERM)
-        left.parents()[2].kill()
-        wait_gone(asked, left)
-    ends_red(stage, dag, run, before=before)
-
-
-def test_a_dump_takes_too_long(stage: Stage, before: set[str]) -> None:
-    with stage.slow_reads():
-        dag, run = stage.start("hasty")
-        ends_red(stage, dag, run, before=before)
-    assert "time limit" in stage.client.log(dag, run, "dump[1]")
-
-
-def test_the_api_server_is_restarted(stage: Stage, before: set[str]) -> None:
-    """Tasks outlive a short outage; after three missed heartbeats Airflow ends them. Either is told as it is."""
-    with stage.slow_reads():
-        dag, run = stage.start_and_wait_for_dumps()
-        stage.airflow.restart("api-server", kill=True)
-    ends_honestly(stage, dag, run, before=before)
-
-
-def test_the_scheduler_and_all_its_tasks_are_killed(stage: Stage, before: set[str]) -> None:
-    """A machine dies and comes back: no agent survives. Airflow starts the lost tasks again, at the same time T."""
-    with stage.slow_reads():
-        dag, run = stage.start_and_wait_for_dumps()
-        agents = stage.agents("backup.dump")
-        stage.airflow.restart("scheduler", kill=True)
-        wait_gone(*agents, timeout=60)
-    ends_honestly(stage, dag, run, before=before)
 
 
 @pytest.mark.parametrize(
