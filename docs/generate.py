@@ -22,6 +22,7 @@ from mongo_backup.agent import contract, restore_contract
 from mongo_backup.agent.registry import STEPS
 from mongo_backup.errors import ExitCode, error_class
 from mongo_backup.manifest import model as manifest
+from mongo_backup.metrics.catalogue import SUBJECTS
 from mongo_backup.model import Model
 from mongo_backup.objects.kinds import KINDS
 from mongo_backup.objects.quantities import Duration, format_duration
@@ -281,7 +282,20 @@ def restore_tasks() -> str:
     return _task_table(RESTORE_TASKS)
 
 
+def metrics() -> str:
+    """Every metric, by subject."""
+    sections = []
+    for each in SUBJECTS:
+        key = ", ".join(f"`{label}`" for label in each.key)
+        rows = ["| Metric | Further labels | What it tells |", "| --- | --- | --- |"]
+        for metric in each.metrics:
+            rows.append(f"| `{metric.name}` | {', '.join(f'`{one}`' for one in metric.labels)} | {_cell(metric.words)} |")
+        sections.append(f"## {each.subject}\n\n`job=\"{each.job}\"`, grouped by {key}.\n\n" + "\n".join(rows))
+    return "\n\n".join(sections) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "metrics": metrics,
     "objects": objects,
     "metadata": metadata,
     "exit-codes": exit_codes,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 GOOD = frozenset({"success", "removed"})
 """`removed`: a mapped task of an older try whose list was longer."""
@@ -32,3 +33,15 @@ def what_is_wrong(states: Mapping[str, str]) -> str | None:
     order = {state: position for position, state in enumerate(CAUSES)}
     ranked = sorted(bad, key=lambda name: (order.get(bad[name], -1), name))
     return ", ".join(f"{name} {bad[name].replace('_', ' ')}" for name in ranked)
+
+
+def longest_by_task(ended: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the seconds of each task that ran, of a mapped one those of its longest instance.
+
+    :param ended: task instances as Airflow's breadcrumbs tell of them: `task_id`, `duration`.
+    """
+    longest: dict[str, float] = {}
+    for each in ended:
+        if each["duration"] is not None:
+            longest[each["task_id"]] = max(float(each["duration"]), longest.get(each["task_id"], 0.0))
+    return longest

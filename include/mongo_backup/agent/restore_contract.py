@@ -174,6 +174,10 @@ class RestoreRequest(Model):
     """From `verify_restore` on, for the metrics."""
     states: dict[str, str] = Field(default_factory=dict)
     """`finish`, `push_metrics`: states of the run's tasks."""
+    step_seconds: dict[str, float] = Field(default_factory=dict)
+    """`push_metrics`: how long each task took; of a mapped one the longest."""
+    run_seconds: float | None = None
+    """`push_metrics`: since the run began."""
 
     @property
     def binding(self) -> AppBinding:

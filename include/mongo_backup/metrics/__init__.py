@@ -1,1 +1,1 @@
-"""What the outside is told about backups in numbers."""
+"""What Prometheus is told: one module for each subject, one way to push (`push`)."""

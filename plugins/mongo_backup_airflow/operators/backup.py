@@ -11,7 +11,7 @@ from mongo_backup.agent.contract import BackupRequest, BackupStep
 from mongo_backup.objects.base import CredentialsReference
 from mongo_backup_airflow.hooks.credentials import backup_references
 from mongo_backup_airflow.operators.base import AgentOperator, all_results, run_identity
-from mongo_backup_airflow.operators.finish import FinishMixin, states_of_run
+from mongo_backup_airflow.operators.finish import FinishMixin, states_of_run, times_of_run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -121,8 +121,15 @@ class BackupMetricsOperator(BackupOperator):
     """Pushes metrics, of failed backups too."""
 
     def more(self, context: Context) -> dict[str, Any]:
-        """States of the run's tasks and results of the dumps."""
-        return {"states": states_of_run(context), "dumps": all_results(context, BackupStep.DUMP.value)}
+        """States and times of the run's tasks, and what they returned."""
+        ti = context["ti"]
+        return {
+            "states": states_of_run(context),
+            "dumps": all_results(context, BackupStep.DUMP.value),
+            "committed": ti.xcom_pull(task_ids=BackupStep.COMMIT_SNAPSHOT.value),
+            "retained": ti.xcom_pull(task_ids=BackupStep.APPLY_RETENTION.value),
+            **times_of_run(context),
+        }
 
 
 class FinishBackupOperator(FinishMixin, BackupOperator):

@@ -13,7 +13,7 @@ from mongo_backup.objects.app_binding import AppBinding
 from mongo_backup.objects.base import CredentialsReference
 from mongo_backup_airflow.hooks.credentials import restore_references
 from mongo_backup_airflow.operators.base import RESULT_KEY, AgentOperator, all_results, run_identity
-from mongo_backup_airflow.operators.finish import FinishMixin, states_of_run
+from mongo_backup_airflow.operators.finish import FinishMixin, states_of_run, times_of_run
 from mongo_backup_airflow.subject import Subject
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ class RestoreMetricsOperator(RestoreStepOperator):
     """Pushes metrics, of failed restores too."""
 
     def more(self, context: Context) -> dict[str, Any]:
-        """States of the run's tasks and what was restored and verified."""
+        """States and times of the run's tasks, and what was restored and verified."""
         return {
+            **times_of_run(context),
             "states": states_of_run(context),
             "restored": all_results(context, RestoreStep.RESTORE.value),
             "verified": context["ti"].xcom_pull(task_ids=RestoreStep.VERIFY_RESTORE.value),

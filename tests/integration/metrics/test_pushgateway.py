@@ -1,23 +1,29 @@
-"""Metrics at a real Pushgateway."""
+"""Metrics at a real Pushgateway: what stays after which run, and what goes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mongo_backup.manifest.model import ClusterTime, ComponentRecord, Manifest
-from mongo_backup.metrics.push import BackupMetrics, push_metrics
-from mongo_backup.objects.app_binding import TopologyKind
+from mongo_backup.agent.contract import DumpResult
+from mongo_backup.manifest.model import ClusterTime
+from mongo_backup.metrics.attempt import Attempt
+from mongo_backup.metrics.backup import BackupMetrics, push_backup
+from mongo_backup.metrics.maintenance import MaintenanceMetrics, push_maintenance
+from mongo_backup.metrics.restore import RestoreMetrics, push_restore
+from mongo_backup.metrics.verification import VerificationMetrics, push_verification
 from mongo_backup.objects.configuration import Consistency
-from mongo_backup.topology.model import ChosenMember, ComponentRole, ReadMode
+from sandbox.promtool import promtool
 from sandbox.pushgateway import Pushgateway
 
 pytestmark = pytest.mark.integration
 
 ENDED = datetime(2024, 1, 1, tzinfo=UTC)
+LATER = ENDED + timedelta(hours=1)
 
 
 @pytest.fixture
@@ -26,100 +32,158 @@ def gateway() -> Iterator[Pushgateway]:
         yield gateway
 
 
-def values(gateway: Pushgateway, session: str = "nightly") -> dict[str, float]:
-    """By name without the prefix, with the component behind a colon."""
+def values(gateway: Pushgateway, **group: str) -> dict[str, float]:
+    """Of one group, by name without the prefix, with further labels behind colons."""
     return {
-        sample.name.removeprefix("mongo_backup_")
-        + (f":{sample.labels['component']}" if "component" in sample.labels else ""): sample.value
+        ":".join([sample.name.removeprefix("mongo_backup_"), *further]): sample.value
         for family in text_string_to_metric_families(gateway.metrics())
         for sample in family.samples
-        if sample.name.startswith("mongo_backup_")
-        and (sample.labels["job"], sample.labels["configuration"], sample.labels["session"])
-        == ("mongo_backup", "shop", session)
+        if sample.name.startswith("mongo_backup_") and group.items() <= sample.labels.items()
+        for further in [[v for k, v in sample.labels.items() if k not in group and k not in ("job", "instance")]]
     }
 
 
-def component(name: str, locked: float | None) -> ComponentRecord:
-    member = ChosenMember(component=name, role=ComponentRole.SHARD, host="a:1", state="SECONDARY", mode=ReadMode.LOCK)
-    return ComponentRecord(
-        name=name,
-        role=ComponentRole.SHARD,
-        member=member,
+SHOP = {"job": "mongo_backup", "configuration": "shop", "session": "nightly"}
+
+
+def dump(component: str, locked: float | None) -> DumpResult:
+    return DumpResult(
+        component=component,
+        archive_id="a",
+        inventory_id="i",
+        archive_file="/a",
         engine="native",
         consistency=Consistency.LOCKED,
-        archive_id="a",
-        archive_file="/a",
         documents=3,
         bytes=100,
         bytes_added=10,
+        collections=1,
         seconds=2,
         read_seconds=1,
         locked_seconds=locked,
     )
 
 
-def manifest(*components: ComponentRecord, cluster_time: ClusterTime | None) -> Manifest:
-    return Manifest(
-        set_id="s",
+def attempt(ended: datetime, *, success: bool, **more: Any) -> Attempt:
+    return Attempt(ended=ended, success=success, seconds=9, expected_interval_seconds=86400, **more)
+
+
+def good(*dumps: DumpResult, **more: Any) -> BackupMetrics:
+    return BackupMetrics(
         configuration="shop",
         session="nightly",
-        started=ENDED,
-        finished=ENDED,
-        topology=TopologyKind.SHARDED,
-        server_version="6.0.5",
+        attempt=attempt(ENDED, success=True, step_seconds={"dump": 2, "prepare": 1}),
+        lock_limit_seconds=3600,
+        journal_marks={"balancer": 0, "fsync_lock": 0},
         consistency=Consistency.LOCKED,
-        cluster_time=cluster_time,
+        server_version="6.0.5",
+        cluster_time=ClusterTime(t=1700000000, i=1),
         lock_skew_seconds=0.05,
-        components=components,
-        core_version="0",
-        restic_version="0",
+        dumps=dumps,
+        suspicious=False,
+        sets=4,
+        **more,
     )
 
 
-def test_a_success_and_a_failure_after_it(gateway: Pushgateway) -> None:
-    made = manifest(component("a", 1.5), component("b", None), cluster_time=ClusterTime(t=1700000000, i=1))
-    good = BackupMetrics(
-        configuration="shop", session="nightly", ended=ENDED, success=True, seconds=9, manifest=made, sets_kept=4
-    )
-    assert push_metrics(gateway.url, good).pushed
-    expected = {
-        "last_attempt_timestamp_seconds": ENDED.timestamp(),
-        "last_attempt_success": 1,
-        "last_attempt_duration_seconds": 9,
-        "last_success_timestamp_seconds": ENDED.timestamp(),
-        "sets": 4,
-        "set_documents": 6,
-        "set_read_bytes": 200,
-        "set_added_bytes": 20,
-        "set_cluster_time_seconds": 1.7e9,
-        "set_lock_skew_seconds": 0.05,
-        "component_locked_seconds:a": 1.5,
-        "component_documents:a": 3,
-        "component_documents:b": 3,
-        "component_read_bytes:a": 100,
-        "component_read_bytes:b": 100,
-        "component_duration_seconds:a": 2,
-        "component_duration_seconds:b": 2,
-    }
-    assert values(gateway) == expected
+EXPECTED = {
+    "last_attempt_timestamp_seconds": ENDED.timestamp(),
+    "last_attempt_success": 1,
+    "last_attempt_duration_seconds": 9,
+    "last_success_timestamp_seconds": ENDED.timestamp(),
+    "expected_interval_seconds": 86400,
+    "lock_limit_seconds": 3600,
+    "step_duration_seconds:prepare": 1,
+    "step_duration_seconds:dump": 2,
+    "journal_marks:balancer": 0,
+    "journal_marks:fsync_lock": 0,
+    "sets": 4,
+    "set_documents": 6,
+    "set_read_bytes": 200,
+    "set_added_bytes": 20,
+    "set_suspicious": 0,
+    "set_info:locked:6.0.5": 1,
+    "restorable_timestamp_seconds": 1.7e9,
+    "set_lock_skew_seconds": 0.05,
+    **{
+        f"component_{name}:{component}": value
+        for component in ("a", "b")
+        for name, value in (("documents", 3), ("read_bytes", 100), ("added_bytes", 10), ("duration_seconds", 2))
+    },
+    "component_lock_held_seconds:a": 1.5,
+    "component_lock_held_seconds:b": 0,
+}
 
-    later = ENDED + timedelta(hours=1)
-    bad = BackupMetrics(configuration="shop", session="nightly", ended=later, success=False, seconds=1)
-    assert push_metrics(gateway.url, bad).pushed
-    attempt = {
-        "last_attempt_timestamp_seconds": later.timestamp(),
+
+def test_a_failure_leaves_the_last_success(gateway: Pushgateway) -> None:
+    assert push_backup(gateway.url, good(dump("a", 1.5), dump("b", None))).pushed
+    assert values(gateway, **SHOP) == EXPECTED
+    bad = BackupMetrics(
+        configuration="shop",
+        session="nightly",
+        attempt=attempt(LATER, success=False, step_seconds={"prepare": 7}),
+        journal_marks={"balancer": 1, "fsync_lock": 0},
+    )
+    assert push_backup(gateway.url, bad).pushed
+    told = {
+        "last_attempt_timestamp_seconds": LATER.timestamp(),
         "last_attempt_success": 0,
-        "last_attempt_duration_seconds": 1,
+        "step_duration_seconds:prepare": 7,
+        "journal_marks:balancer": 1,
     }
-    assert values(gateway) == {**expected, **attempt}
-    assert values(gateway, "hourly") == {}
+    rest = {name: value for name, value in EXPECTED.items() if name != "step_duration_seconds:dump"}
+    assert values(gateway, **SHOP) == {**rest, **told}
+    assert values(gateway, **{**SHOP, "session": "hourly"}) == {}
+
+
+def test_what_is_not_there_any_more_goes_with_the_next_success(gateway: Pushgateway) -> None:
+    assert push_backup(gateway.url, good(dump("a", 1.5), dump("gone", 1))).pushed
+    assert push_backup(gateway.url, good(dump("a", 1.5)).model_copy(update={"cluster_time": None})).pushed
+    found = values(gateway, **SHOP)
+    assert not [name for name in found if name.endswith(":gone")]
+    assert "restorable_timestamp_seconds" not in found
+    assert found["component_documents:a"] == 3
+
+
+def test_other_subjects_have_groups_of_their_own(gateway: Pushgateway) -> None:
+    """A backup that replaces its group takes nothing of theirs, and each keeps its last success after a failure."""
+    verified = VerificationMetrics(
+        configuration="shop", attempt=attempt(ENDED, success=True), cluster_time=ClusterTime(t=1600000000, i=1)
+    )
+    restored = RestoreMetrics(
+        configuration="shop", target="shop", attempt=attempt(ENDED, success=True), component_seconds={"a": 4}
+    )
+    kept = MaintenanceMetrics(repository="shop", attempt=attempt(ENDED, success=True), stored_bytes=5)
+    failed = attempt(LATER, success=False)
+    assert push_verification(gateway.url, verified).pushed
+    assert push_restore(gateway.url, restored).pushed
+    assert push_maintenance(gateway.url, kept).pushed
+    assert push_backup(gateway.url, good(dump("a", 1))).pushed
+    assert push_verification(gateway.url, VerificationMetrics(configuration="shop", attempt=failed)).pushed
+    assert push_restore(gateway.url, RestoreMetrics(configuration="shop", target="shop", attempt=failed)).pushed
+    assert push_maintenance(gateway.url, MaintenanceMetrics(repository="shop", attempt=failed)).pushed
+    found = {
+        **values(gateway, job="mongo_backup_verify", configuration="shop"),
+        **values(gateway, job="mongo_backup_restore", configuration="shop", target="shop"),
+        **values(gateway, job="mongo_backup_maintain", repository="shop"),
+    }
+    assert found["verified_timestamp_seconds"] == 1.6e9
+    assert found["restore_component_duration_seconds:a"] == 4
+    assert found["repository_stored_bytes"] == 5
+    for noun in ("verify", "restore", "maintain"):
+        assert found[f"{noun}_last_attempt_success"] == 0
+        assert found[f"{noun}_last_success_timestamp_seconds"] == ENDED.timestamp()
+
+
+def test_promtool_takes_what_the_pushgateway_shows(gateway: Pushgateway) -> None:
+    assert push_backup(gateway.url, good(dump("a", 1.5))).pushed
+    text = "\n".join(line for line in gateway.metrics().splitlines() if " mongo_backup_" in f" {line}")
+    assert promtool("check", "metrics", text=text + "\n") == ""
 
 
 def test_a_gateway_that_is_away_is_a_reason_and_no_error(gateway: Pushgateway) -> None:
     gateway.stop()
-    result = push_metrics(
-        gateway.url, BackupMetrics(configuration="shop", session="nightly", ended=ENDED, success=True, seconds=1)
-    )
+    result = push_backup(gateway.url, good())
     assert not result.pushed
     assert result.reason is not None
     assert "Connection refused" in result.reason

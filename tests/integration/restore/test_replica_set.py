@@ -121,7 +121,7 @@ def test_metrics_tell_of_success_and_failure(shop_set: Bench) -> None:
             pushed = bench.prepared().step("push_metrics", MetricsResult, states={"verify_restore": state})
             assert pushed.pushed
             lines = gateway.metrics().splitlines()
-            [line] = [each for each in lines if each.startswith("mongo_backup_restore_last_success{")]
+            [line] = [each for each in lines if each.startswith("mongo_backup_restore_last_attempt_success{")]
             assert 'configuration="shop"' in line
             assert line.endswith(f" {value}")
     assert not bench.prepared().step("push_metrics", MetricsResult).pushed

@@ -6,13 +6,14 @@ import logging
 from datetime import UTC, datetime
 
 from mongo_backup.agent.contract import BackupRequest, BackupStep, MetricsResult
-from mongo_backup.agent.session import open_repository
+from mongo_backup.agent.session import connect, open_repository, session_of
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import MongoBackupError
+from mongo_backup.journal import Journal, JournalKind
 from mongo_backup.manifest.catalog import SetCatalog
-from mongo_backup.manifest.model import Manifest
-from mongo_backup.manifest.store import read_manifest
-from mongo_backup.metrics import push
+from mongo_backup.metrics.attempt import Attempt
+from mongo_backup.metrics.backup import BackupMetrics, push_backup
+from mongo_backup.objects.schedule import longest_interval
 
 logger = logging.getLogger(__name__)
 
@@ -22,31 +23,58 @@ def push_metrics(request: BackupRequest, credentials: Credentials) -> MetricsRes
     settings = request.objects.configuration.spec.metrics
     if settings is None:
         return MetricsResult(pushed=False, reason="the configuration names no Pushgateway")
-    now = datetime.now(UTC)
-    started = datetime.fromisoformat(request.prepared.started) if request.prepared else now
+    committed, session = request.committed, session_of(request)
     success = request.states.get(BackupStep.COMMIT_SNAPSHOT) == "success"
-    manifest, kept = _facts(request, credentials) if success else (None, None)
-    return push.push_metrics(
+    return push_backup(
         settings.pushgateway,
-        push.BackupMetrics(
+        BackupMetrics(
             configuration=request.objects.configuration.name,
-            session=request.session,
-            ended=now,
-            success=success,
-            seconds=(now - started).total_seconds(),
-            manifest=manifest,
-            sets_kept=kept,
+            session=session.name,
+            attempt=_attempt(request, success=success),
+            lock_limit_seconds=session.max_lock_time.total_seconds(),
+            journal_marks=_marks(request, credentials),
+            consistency=committed.consistency if committed else None,
+            server_version=request.prepared.server_version if request.prepared else "",
+            cluster_time=committed.cluster_time if committed else None,
+            lock_skew_seconds=request.lock.skew_seconds if request.lock else None,
+            dumps=request.dumps,
+            sets=_sets(request, credentials) if success else None,
         ),
     )
 
 
-def _facts(request: BackupRequest, credentials: Credentials) -> tuple[Manifest | None, int | None]:
-    """The set's manifest and how many sets the session has; nothing where the repository does not answer now."""
+def _attempt(request: BackupRequest, *, success: bool) -> Attempt:
+    now, schedule = datetime.now(UTC), session_of(request).schedule
+    started = datetime.fromisoformat(request.prepared.started) if request.prepared else now
+    seconds = request.run_seconds if request.run_seconds is not None else (now - started).total_seconds()
+    return Attempt(
+        ended=now,
+        success=success,
+        seconds=seconds,
+        step_seconds=request.step_seconds,
+        expected_interval_seconds=longest_interval(schedule).total_seconds() if schedule else None,
+    )
+
+
+def _marks(request: BackupRequest, credentials: Credentials) -> dict[str, int]:
+    """What this run and dead ones hold on the target, by kind; nothing where the target does not answer now."""
+    try:
+        with connect(request, credentials) as connector:
+            entries = Journal(connector).entries()
+    except MongoBackupError as error:
+        logger.warning("The target was not asked for marks: %s", error)
+        return {}
+    left = [entry.kind for entry in entries if entry.owner == request.run.owner or not entry.alive]
+    return {kind.value: left.count(kind) for kind in JournalKind}
+
+
+def _sets(request: BackupRequest, credentials: Credentials) -> int | None:
+    """How many complete sets the session has; None where the repository does not answer now."""
+    if request.retained is not None:
+        return request.retained.kept
     try:
         with open_repository(request, credentials) as repository:
-            catalog = SetCatalog.read(repository)
-            manifest = read_manifest(repository, catalog.find(request.set_id or "", session=request.session))
-            return manifest, len(catalog.complete(request.session))
+            return len(SetCatalog.read(repository).complete(request.session))
     except MongoBackupError as error:
-        logger.warning("The repository was not asked for sizes: %s", error)
-        return None, None
+        logger.warning("The repository was not asked for its sets: %s", error)
+        return None

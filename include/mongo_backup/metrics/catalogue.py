@@ -1,0 +1,30 @@
+"""Every metric there is, by subject: what the reference lists, and what dashboard and alerts may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mongo_backup.metrics import backup, maintenance, restore, verification
+from mongo_backup.metrics.push import Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectMetrics:
+    """What is told of one subject.
+
+    :param job: the `job` label.
+    :param key: labels that every metric of the subject has.
+    """
+
+    subject: str
+    job: str
+    key: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+
+
+SUBJECTS = (
+    SubjectMetrics(subject="Backup", job=backup.JOB, key=("configuration", "session"), metrics=backup.METRICS),
+    SubjectMetrics(subject="Restore", job=restore.JOB, key=("configuration", "target"), metrics=restore.METRICS),
+    SubjectMetrics(subject="Verification", job=verification.JOB, key=("configuration",), metrics=verification.METRICS),
+    SubjectMetrics(subject="Maintenance", job=maintenance.JOB, key=("repository",), metrics=maintenance.METRICS),
+)

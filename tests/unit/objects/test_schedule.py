@@ -1,0 +1,24 @@
+"""The longest time between two runs, against the cron that Airflow uses."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import islice, pairwise
+
+import pytest
+from croniter import croniter
+
+from mongo_backup.objects.schedule import longest_interval
+
+SCHEDULES = ["0 2 * * *", "*/15 8-18 * * mon-fri", "0 0 31 * *", "5 4 10 * 1", "5 4 */2 * 1", "10 3/6 * * *"]
+SCHEDULES += ["@weekly", "@monthly", "0 22 * * fri-mon", "0 2 1,15 jan,jul *", "0 22 * * 7"]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_longest_interval(schedule: str) -> None:
+    runs = croniter(schedule, datetime(2024, 1, 1)).all_next(datetime)
+    assert longest_interval(schedule) == max(b - a for a, b in pairwise(islice(runs, 2000)))
+
+
+def test_a_schedule_that_never_runs() -> None:
+    assert longest_interval("0 0 31 2 *") > timedelta(days=3000)
