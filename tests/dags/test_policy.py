@@ -95,10 +95,27 @@ def test_undoing_is_tried_many_times(dags: dict[str, Any]) -> None:
                 assert not task.retry_exponential_backoff
 
 
+def test_what_may_pass_is_tried_again_after_longer_and_longer_waits(load: Load) -> None:
+    dags = load(shop(retries=7, retry_delay="10s", max_retry_delay="3m")).dags
+    for dag, wanted in (("backup.shop.nightly", (7, 10, 180)), ("restore.shop", (3, 60, 300))):
+        for task in dags[dag].tasks:
+            if not task.is_teardown:
+                found = (task.retries, task.retry_delay.total_seconds(), task.max_retry_delay.total_seconds())
+                assert (*found, task.retry_exponential_backoff) == (*wanted, 2.0), task.task_id
+
+
 def test_retry_delay_for_demonstrations(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONGO_BACKUP_RETRY_SECONDS", "0.5")
     for dag in load(shop()).dags.values():
         assert {task.retry_delay.total_seconds() for task in dag.tasks} == {0.5}
+        assert {task.retry_exponential_backoff for task in dag.tasks} == {0}
+
+
+def test_runs_of_one_dag_begin_to_fail_where_that_is_asked_for(load: Load) -> None:
+    """Airflow itself would let them wait; the target refuses the second."""
+    document = shop()
+    document["spec"]["concurrency"] = "forbid"
+    assert {dag.max_active_runs for dag in load(document).dags.values()} == {2}
 
 
 def test_time_limits_on_tasks_never_on_runs(dags: dict[str, Any]) -> None:

@@ -40,6 +40,15 @@ NamespacePattern = Annotated[str, AfterValidator(_check_pattern)]
 """`database.collection`; in both parts `*` stands for any text."""
 
 
+class Concurrency(StrEnum):
+    """What a run does while another one is at work on its target."""
+
+    QUEUE = "queue"
+    """It waits for the other's end. Sessions of one deployment meet by design: the weekly one begins with the daily."""
+    FORBID = "forbid"
+    """It fails, and names the other."""
+
+
 class Execution(Model):
     """Where steps run."""
 
@@ -98,8 +107,12 @@ class Session(Model):
     """Longest time for the dump of one component."""
     max_lock_time: Duration = timedelta(hours=6)
     """A member is unlocked after this, come what may."""
-    retries: int = Field(default=1, ge=0, le=20)
-    """How often a step is tried again when the cause is transient."""
+    retries: int = Field(default=3, ge=0, le=20)
+    """How often a step is tried again when the cause may pass. Any other cause fails it at once."""
+    retry_delay: Duration = timedelta(minutes=1)
+    """The wait before the second try; before each further one it is about twice as long."""
+    max_retry_delay: Duration = timedelta(minutes=5)
+    """Longest wait between two tries. What is locked stays so meanwhile, for 10 minutes at most."""
     balancer: BalancerSettings = BalancerSettings()
     """How the balancer of a sharded cluster is stopped."""
 
@@ -135,6 +148,11 @@ class BackupConfigurationSpec(Model):
     """None: the built-in `mongodb`."""
     execution: Execution = Execution()
     """Where steps run."""
+    concurrency: Concurrency = Concurrency.QUEUE
+    """While another run is at work on the target (a backup or a restore, of any schedule, configuration or Airflow):
+    `queue` waits for its end, `forbid` fails and names it. They never overlap."""
+    queue_timeout: Duration = timedelta(hours=6)
+    """With `queue`: how long a run waits before it fails."""
     sessions: tuple[Session, ...] = Field(min_length=1)
     """When and how it is backed up: one DAG each."""
     restore: RestoreSettings = RestoreSettings()

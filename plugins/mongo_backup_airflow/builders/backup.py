@@ -49,7 +49,9 @@ def build_backup_dag(subject: Subject) -> DAG:
         if session.schedule
         else None,
         is_paused_upon_creation=session.paused,
-        default_args=wiring.default_arguments(retries=session.retries),
+        default_args=wiring.default_arguments(
+            retries=session.retries, delay=session.retry_delay, longest=session.max_retry_delay
+        ),
         doc_md=backup_words(subject, session),
         **wiring.dag_arguments(configuration, family="backup", topology=topology),
     )

@@ -30,7 +30,9 @@ from mongo_backup_airflow.subject import Subject
 APPROVE = "approve"
 APPROVAL_TIMEOUT = timedelta(days=1)
 """After this a plan that nobody answered counts as rejected."""
-RETRIES = 1
+RETRIES = 3
+RETRY_DELAY = timedelta(minutes=1)
+MAX_RETRY_DELAY = timedelta(minutes=5)
 
 
 def build_restore_dag(subject: Subject) -> DAG:
@@ -42,7 +44,7 @@ def build_restore_dag(subject: Subject) -> DAG:
         schedule=None,
         allowed_run_types=["manual"],  # type: ignore[list-item]  # turned into DagRunType by the DAG
         is_paused_upon_creation=False,
-        default_args=wiring.default_arguments(retries=RETRIES),
+        default_args=wiring.default_arguments(retries=RETRIES, delay=RETRY_DELAY, longest=MAX_RETRY_DELAY),
         doc_md=restore_words(subject),
         params=trigger_form(subject),
         **wiring.dag_arguments(configuration, family="restore", topology=subject.objects.target.spec.topology),

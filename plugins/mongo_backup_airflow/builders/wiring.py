@@ -11,20 +11,19 @@ Rules, each measured on Airflow 3.3 (`docs/architecture`):
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, BaseOperator
 
-from mongo_backup.errors import ConfigurationError
-from mongo_backup.objects.configuration import BackupConfiguration
+from mongo_backup.objects.configuration import BackupConfiguration, Concurrency
+from mongo_backup_airflow.delays import demonstration_delay
 
 OWNER = "mongo-backup"
 TEARDOWN_TRIES = 20
-RETRY_VARIABLE = "MONGO_BACKUP_RETRY_SECONDS"
-"""Seconds between two tries of any task, in place of the built-in 30 (teardowns) and 60: for demonstration and test."""
+BACKOFF = 2.0
+"""Each wait for another try is this much longer than the one before (Airflow adds up to as much again, by chance)."""
 
 SHORT = timedelta(minutes=15)
 """Longest time of a step that moves no data."""
@@ -42,24 +41,19 @@ def restore_dag_id(configuration: str) -> str:
     return f"restore.{configuration}"
 
 
-def retry_delay(seconds: int) -> timedelta:
-    """The delay between tries.
+def default_arguments(*, retries: int, delay: timedelta, longest: timedelta) -> dict[str, Any]:
+    """Arguments of every task, unless it says otherwise.
 
-    :raises ConfigurationError: `MONGO_BACKUP_RETRY_SECONDS` is no number.
+    :param delay: before the second try.
+    :param longest: before any further one.
     """
-    wanted = os.environ.get(RETRY_VARIABLE)
-    try:
-        return timedelta(seconds=float(wanted) if wanted else seconds)
-    except ValueError:
-        raise ConfigurationError(f"{RETRY_VARIABLE} is {wanted!r}: write a number of seconds") from None
-
-
-def default_arguments(*, retries: int) -> dict[str, Any]:
-    """Arguments of every task, unless it says otherwise."""
+    fixed = demonstration_delay()
     return {
         "owner": OWNER,
         "retries": retries,
-        "retry_delay": retry_delay(60),
+        "retry_delay": delay if fixed is None else fixed,
+        "retry_exponential_backoff": BACKOFF if fixed is None else 0,
+        "max_retry_delay": longest,
         "execution_timeout": SHORT,
         "email_on_failure": False,
         "email_on_retry": False,
@@ -68,7 +62,12 @@ def default_arguments(*, retries: int) -> dict[str, Any]:
 
 def teardown_arguments() -> dict[str, Any]:
     """Arguments of a task that must not fail."""
-    return {"retries": TEARDOWN_TRIES, "retry_delay": retry_delay(30), "priority_weight": 10}
+    return {
+        "retries": TEARDOWN_TRIES,
+        "retry_delay": demonstration_delay() or timedelta(seconds=30),
+        "retry_exponential_backoff": 0,
+        "priority_weight": 10,
+    }
 
 
 def dag_arguments(configuration: BackupConfiguration, *, family: str, topology: str) -> dict[str, Any]:
@@ -76,7 +75,8 @@ def dag_arguments(configuration: BackupConfiguration, *, family: str, topology: 
     labels = [f"{key}:{value}" if value else key for key, value in sorted(configuration.metadata.labels.items())]
     return {
         "catchup": False,
-        "max_active_runs": 1,
+        # Airflow lets a second run of the same DAG wait; where that is forbidden it must begin, to fail.
+        "max_active_runs": 1 if configuration.spec.concurrency is Concurrency.QUEUE else 2,
         "max_active_tasks": configuration.spec.execution.max_parallel_dumps + 1,
         "tags": ["mongo-backup", family, topology.replace("_", "-"), *labels],
         "fail_fast": False,

@@ -11,9 +11,10 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from mongo_backup.agent.contract import Envelope, RunIdentity
-from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError
+from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError, TargetBusyError
 from mongo_backup.model import Model
 from mongo_backup.objects.base import CredentialsReference
+from mongo_backup_airflow.queueing import when_busy
 from mongo_backup_airflow.runners.base import Runner, StepCall, runner_for, runs_in_pod
 from mongo_backup_airflow.subject import Subject
 
@@ -31,8 +32,9 @@ class AgentOperator(BaseOperator):
     """Runs one step of the agent. The step's result (small) is the task's return value.
 
     An error for which another try makes sense is raised as it is and Airflow tries again; any other fails the task at
-    once. When the task is ended (marked, cleared, timed out, its worker stopped or killed) its agent undoes its own
-    marks on the target and ends too.
+    once. While another run is at work on the target, the configuration's `concurrency` decides. When the task is ended
+    (marked, cleared, timed out, its worker stopped or killed) its agent undoes its own marks on the target and ends
+    too.
 
     :param subject: the objects that the step works on.
     :param step: the step, without its family: `prepare`.
@@ -64,19 +66,20 @@ class AgentOperator(BaseOperator):
         """Run the agent to its end.
 
         :raises AirflowFailException: it failed in a way that another try would not better.
+        :raises AirflowRescheduleException: it waits in the queue for the end of another run.
         :raises MongoBackupError: it failed and may be tried again.
         """
         try:
             envelope = self._call_agent(context)
         except MongoBackupError as error:
-            raise self._as_airflow_sees_it(error) from error
+            raise self._as_airflow_sees_it(error, context) from error
         except AirflowTaskTimeout:
             if self.is_teardown:
                 raise
             limit = self.execution_timeout or timedelta()
             raise AirflowFailException(f"{self.step} was ended after its time limit of {limit}") from None
         if not envelope.ok:
-            raise self._as_airflow_sees_it(envelope.error())
+            raise self._as_airflow_sees_it(envelope.error(), context)
         return envelope.result or {}
 
     def on_kill(self) -> None:
@@ -126,7 +129,9 @@ class AgentOperator(BaseOperator):
             try_number=ti.try_number,
         )
 
-    def _as_airflow_sees_it(self, error: MongoBackupError) -> Exception:
+    def _as_airflow_sees_it(self, error: MongoBackupError, context: Context) -> Exception:
+        if isinstance(error, TargetBusyError) and not self.is_teardown:
+            return when_busy(error, self.subject.objects.configuration, context)
         again = not isinstance(error, NO_USE_RETRYING) if self.is_teardown else error.retryable
         name = ExitCode(error.exit_code).name.lower()
         return error if again else AirflowFailException(f"{error.message} ({name})")
@@ -134,8 +139,8 @@ class AgentOperator(BaseOperator):
 
 def run_identity(context: Context) -> RunIdentity:
     """Which DAG run this is."""
-    ti = context["ti"]
-    return RunIdentity(dag_id=ti.dag_id, run_id=ti.run_id)
+    ti, started = context["ti"], context["dag_run"].start_date
+    return RunIdentity(dag_id=ti.dag_id, run_id=ti.run_id, started=started.isoformat() if started else None)
 
 
 def all_results(context: Context, task: str) -> list[Any]:

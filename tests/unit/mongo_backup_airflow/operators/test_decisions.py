@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 from mongo_backup.agent.contract import BackupRequest, Envelope, Objects
 from mongo_backup.agent.restore_contract import RestoreRequest
 from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError, PermanentError, TransientError
 from mongo_backup.objects.addon import builtin_addon
+from mongo_backup_airflow import queueing
 from mongo_backup_airflow.operators import base
 from mongo_backup_airflow.operators.backup import (
     BackupOperator,
@@ -36,13 +44,14 @@ BINDING = {
     "spec": {"topology": "replica_set", "replica_set": {"replica_set": "rs", "hosts": ["h:1"]}},
 }
 OTHER = {**BINDING, "metadata": {"name": "copy"}}
+RUN = "backup.shop.manual/r/1 begun 2026-01-31T02:00:07.000005+00:00"
 MEMBER = {"component": "rs", "role": "replica_set", "host": "h:1", "state": "SECONDARY", "mode": "lock"}
 
 
-def subject(session: str | None = "manual") -> Subject:
+def subject(session: str | None = "manual", **spec: Any) -> Subject:
     from pathlib import Path
 
-    document = configuration(target="shop")
+    document = configuration(target="shop", **spec)
     document["spec"]["encryption"] = {"connection": "encryption"}
     objects = Objects.model_validate(
         {
@@ -64,6 +73,7 @@ class FakeInstance:
     def __init__(self, results: dict[str, Any], states: dict[str, str], try_number: int = 1) -> None:
         self.results, self.states, self.try_number = results, states, try_number
         self.pushed: dict[str, Any] = {}
+        self.waits_since: datetime | None = None
 
     def xcom_pull(self, task_ids: str | list[str], key: str = "return_value") -> Any:
         if isinstance(task_ids, list):
@@ -72,6 +82,9 @@ class FakeInstance:
 
     def xcom_push(self, *, key: str, value: Any) -> None:
         self.pushed[key] = value
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        return self.waits_since
 
     def get_task_states(self, *, dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str]]:
         return {run_ids[0]: self.states}
@@ -88,7 +101,12 @@ def context(
     params: dict[str, Any] | None = None,
     try_number: int = 1,
 ) -> Any:
-    return {"ti": FakeInstance(results or {}, states or {}, try_number), "dag": FakeDag(), "params": params or {}}
+    return {
+        "ti": FakeInstance(results or {}, states or {}, try_number),
+        "dag": FakeDag(),
+        "dag_run": SimpleNamespace(start_date=datetime(2026, 1, 31, 2, 0, 7, 5, tzinfo=UTC)),
+        "params": params or {},
+    }
 
 
 class Played:
@@ -132,7 +150,8 @@ def done(**result: Any) -> Envelope:
 
 
 def backup(kind: type[BackupOperator] = BackupOperator, **more: Any) -> BackupOperator:
-    return kind(task_id="t", subject=subject(), step=more.pop("step", "prepare"), **more)
+    asked = more.pop("subject", None) or subject()
+    return kind(task_id="t", subject=asked, step=more.pop("step", "prepare"), **more)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +176,40 @@ def test_the_cause_decides_on_another_try(play: Any, code: ExitCode, again: bool
             operator.as_teardown()
         with pytest.raises(MongoBackupError if expected else AirflowFailException, match="as it is"):
             operator.execute(context())
+
+
+def waits_until(operator: BackupOperator, given: Any) -> datetime:
+    with pytest.raises(AirflowRescheduleException) as raised:
+        operator.execute(given)
+    return raised.value.reschedule_date
+
+
+def test_a_run_queues_for_a_busy_target_and_gives_up_one_day(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MONGO_BACKUP_RETRY_SECONDS", raising=False)
+    play(failed(ExitCode.BUSY))
+    operator = backup(subject=subject(queue_timeout="1h"))
+    for minutes, pause in ((0, 15), (4, 30), (50, 120), (59.5, 30)):
+        given, now = context(), datetime.now(UTC)
+        given["ti"].waits_since = now - timedelta(minutes=minutes) if minutes else None
+        assert (waits_until(operator, given) - now).total_seconds() == pytest.approx(pause, abs=2)
+    given["ti"].waits_since = datetime.now(UTC) - timedelta(minutes=61)
+    with pytest.raises(AirflowFailException, match=r"given up after 1h \(queue_timeout\) in the queue: as it is"):
+        operator.execute(given)
+
+
+def test_where_it_is_forbidden_a_run_fails_at_once(play: Any) -> None:
+    play(failed(ExitCode.BUSY))
+    operator = backup(subject=subject(concurrency="forbid"))
+    with pytest.raises(AirflowFailException, match=r"as it is\. BackupConfiguration shop says concurrency: forbid"):
+        operator.execute(context())
+    operator.as_teardown()
+    with pytest.raises(MongoBackupError):
+        operator.execute(context())
+
+
+def test_the_pause_of_demonstrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGO_BACKUP_RETRY_SECONDS", "2")
+    assert queueing.next_pause(timedelta(hours=3)) == timedelta(seconds=2)
 
 
 def test_errors_of_the_runner_decide_too(play: Any) -> None:
@@ -196,7 +249,7 @@ def test_what_the_agent_gets(play: Any) -> None:
     (call,) = played.calls
     request = call.request
     assert isinstance(request, BackupRequest)
-    assert (call.step, call.run, call.task, call.alone) == ("backup.dump", "backup.shop.manual/r/1", "finish", False)
+    assert (call.step, call.run, call.task, call.alone) == ("backup.dump", RUN, "finish", False)
     assert (request.component, request.set_id, request.session) == ("rs", "s1", "manual")
     assert request.lock is not None
     assert str(request.lock.cluster_time) == "7.1"
