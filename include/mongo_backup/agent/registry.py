@@ -14,6 +14,8 @@ StepFunction = Callable[[Model, Credentials], Model]
 
 _BACKUP = "mongo_backup.agent.contract:BackupRequest"
 _RESTORE = "mongo_backup.agent.restore_contract:RestoreRequest"
+_VERIFY = "mongo_backup.agent.verify_contract:VerifyRequest"
+_WATCH = "mongo_backup.agent.release_contract:WatchRequest"
 _STEPS = "mongo_backup.agent.steps"
 
 
@@ -85,6 +87,16 @@ STEPS: dict[str, Step] = {
             "finish": "restore_control:finish",
         },
     ),
+    **_family(
+        "verify",
+        _VERIFY,
+        {
+            "choose_set": "verify:choose_set",
+            "restore_and_compare": "verify:restore_and_compare",
+            "finish": "verify:finish",
+        },
+    ),
+    **_family("release", _WATCH, {"expired": "release:expired"}),
 }
 """Every step by its full name, such as `backup.dump` or `restore.plan_restore`."""
 

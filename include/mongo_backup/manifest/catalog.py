@@ -34,6 +34,8 @@ class SetEntry(Model):
     """Of its newest verification: `verified` or `failed`; None: it never was restored and compared."""
     judged: datetime | None = None
     """When that verification ended."""
+    verification_id: str | None = None
+    """The snapshot with its record."""
 
     @property
     def complete(self) -> bool:
@@ -110,4 +112,5 @@ def _entry(set_id: str, snapshots: list[Snapshot]) -> SetEntry:
         part_ids=tuple(each.id for each in newest_first if each is not manifest),
         verdict=judged.tag("result") if judged else None,
         judged=judged.time if judged else None,
+        verification_id=judged.id if judged else None,
     )

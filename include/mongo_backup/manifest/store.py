@@ -43,7 +43,7 @@ def write_inventory(repository: Repository, *, set_id: str, session: str | None,
     :raises MongoBackupError: nothing was saved.
     """
     label = Label(set_id=set_id, component=inventory.component, part="inventory", session=session)
-    return _write(repository, label, inventory_file(inventory.component), _encode(inventory))
+    return write_document(repository, label, inventory_file(inventory.component), inventory)
 
 
 def read_inventory(repository: Repository, snapshot_id: str, component: str) -> Inventory:
@@ -51,7 +51,7 @@ def read_inventory(repository: Repository, snapshot_id: str, component: str) -> 
 
     :raises MongoBackupError: it is not there, or not an inventory of that component.
     """
-    inventory = _decode(Inventory, read_file(repository, snapshot_id, inventory_file(component)), snapshot_id)
+    inventory = read_document(repository, snapshot_id, inventory_file(component), Inventory)
     if inventory.component != component:
         raise PermanentError(f"snapshot {snapshot_id[:8]} is the inventory of {inventory.component}, not {component}")
     return inventory
@@ -136,6 +136,22 @@ def _require_archives(manifest: Manifest, snapshots: tuple[Snapshot, ...]) -> No
                 f"the archive of {name} (snapshot {archive_id[:8]}) is not in the repository: set {manifest.set_id} "
                 "cannot be committed; run the backup again"
             )
+
+
+def write_document(repository: Repository, label: Label, file: str, document: Model) -> str:
+    """Save a small document as a snapshot of its own; returns the snapshot's id.
+
+    :raises MongoBackupError: nothing was saved.
+    """
+    return _write(repository, label, file, _encode(document))
+
+
+def read_document(repository: Repository, snapshot_id: str, file: str, kind: type[_Document]) -> _Document:
+    """Read such a document back.
+
+    :raises MongoBackupError: it is not there, or of another form.
+    """
+    return _decode(kind, read_file(repository, snapshot_id, file), snapshot_id)
 
 
 def _write(repository: Repository, label: Label, file: str, text: bytes) -> str:

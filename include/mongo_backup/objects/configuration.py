@@ -15,6 +15,7 @@ from mongo_backup.objects.addon import Engine
 from mongo_backup.objects.base import CredentialsReference, KubernetesStyleObject, Name, Reference
 from mongo_backup.objects.quantities import Duration
 from mongo_backup.objects.schedule import Schedule
+from mongo_backup.objects.verification import VerificationSettings
 
 
 class Consistency(StrEnum):
@@ -157,6 +158,8 @@ class BackupConfigurationSpec(Model):
     """When and how it is backed up: one DAG each."""
     restore: RestoreSettings = RestoreSettings()
     """How it is restored."""
+    verification: VerificationSettings | None = None
+    """How sets are verified: makes the DAG `verify.<configuration>`; none: they are not."""
     metrics: MetricsSettings | None = None
     """None: no metrics are pushed."""
 

@@ -14,6 +14,7 @@ from mongo_backup.connection import Connector
 from mongo_backup.errors import PreconditionError, VerificationError
 from mongo_backup.objects.app_binding import AppBinding
 from sandbox.cluster import CONFIG, ShardedCluster
+from sandbox.inline_verify import InlineVerification
 from sandbox.mongos_standin import MongosStandIn
 from sandbox.seed import APPLICATION_USER, ORDERS
 from sandbox.sharding import Chunk, chunks, create_database, move_range, owner, primary_shard
@@ -84,6 +85,18 @@ def restored(shop_cluster: Bench) -> Any:
     except VerificationError:
         shop_cluster.restore(existing="drop")
     return shop_cluster
+
+
+def test_the_set_is_verified_in_a_throw_away_server(shop_cluster: Bench) -> None:
+    """Shard by shard; and with checks all shards laid together, so that they are asked as a router would be."""
+    in_turn = InlineVerification(shop_cluster.objects, shop_cluster.credentials).run()
+    check = {"name": "orders of all shards", "namespace": ORDERS, "count": 400}
+    together = InlineVerification(shop_cluster.objects, shop_cluster.credentials, {"checks": [check]}).run()
+    assert together.checks == 1
+    assert together.documents == in_turn.documents > 900
+    assert together.namespaces < in_turn.namespaces  # sharded collections are counted once
+    assert in_turn.digests >= in_turn.namespaces + 6  # the config server's routing is compared too
+    assert in_turn.cluster_time is not None
 
 
 def test_refuse_touches_nothing(shop_cluster: Bench) -> None:
