@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import yaml
 from pydantic_core import PydanticUndefined
 
 from mongo_backup.agent import contract, restore_contract
@@ -30,7 +31,8 @@ from mongo_backup.objects.schema import schema_text
 from mongo_backup.topology import privileges
 from mongo_backup.topology.roles import BACKUP_ROLE, RESTORE_ROLE, shell_text
 
-REFERENCE = Path(__file__).parent / "reference"
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
 MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _DURATION = get_args(Duration)[1:]
 
@@ -44,7 +46,7 @@ def main() -> None:
 
 def pages() -> list[Path]:
     """Pages with generated parts."""
-    return [path for path in sorted(REFERENCE.glob("*.md")) if MARKED.search(path.read_text("utf-8"))]
+    return [path for path in sorted((ROOT / "docs").rglob("*.md")) if MARKED.search(path.read_text("utf-8"))]
 
 
 def render(path: Path) -> str:
@@ -296,7 +298,18 @@ def metrics() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "metrics": metrics,
+def alerts() -> str:
+    """Every alert with what to do about it."""
+    groups = yaml.safe_load((ROOT / "include" / "monitoring" / "alerts.yaml").read_text("utf-8"))["groups"]
+    rows = ["| Alert | Severity | What to do |", "| --- | --- | --- |"]
+    for rule in (each for group in groups for each in group["rules"]):
+        words = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"<\1>", rule["annotations"]["runbook"])
+        rows.append(f"| `{rule['alert']}` | {rule['labels']['severity']} | {_cell(words)} |")
+    return "\n".join(rows) + "\n"
+
+
     "objects": objects,
+    "alerts": alerts,
     "metadata": metadata,
     "exit-codes": exit_codes,
     "steps": steps,

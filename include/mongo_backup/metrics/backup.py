@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field
-
 from mongo_backup.agent.contract import DumpResult, MetricsResult
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.metrics.attempt import Attempt, AttemptMetrics
@@ -18,7 +16,7 @@ JOB = "mongo_backup"
 RUN = AttemptMetrics(prefix=JOB, noun="backup", good="made a complete set")
 MARKS = Metric(
     name=f"{JOB}_journal_marks",
-    words="What this backup, or a dead run, has left on the target to be undone: locks, history windows, the balancer.",
+    words="What the last run, or a dead one, left on the target to be undone: locks, history windows, the balancer.",
     labels=("kind",),
 )
 LOCK_LIMIT = Metric(name=f"{JOB}_lock_limit_seconds", words="The session's `max_lock_time`.")
@@ -74,8 +72,6 @@ class BackupMetrics(Model):
     session: str
     attempt: Attempt
     lock_limit_seconds: float | None = None
-    journal_marks: dict[str, int] = Field(default_factory=dict)
-    """Marks on the target by kind; empty: nobody could look."""
     consistency: Consistency | None = None
     """The fields from here on are told of a success alone."""
     server_version: str = ""
@@ -93,13 +89,23 @@ def push_backup(gateway: str, metrics: BackupMetrics) -> MetricsResult:
     return push(gateway, backup_group(metrics), replace=metrics.attempt.success)
 
 
+def push_marks(gateway: str, *, configuration: str, session: str, marks: Mapping[str, int]) -> MetricsResult:
+    """Push how many marks of each kind are on the target, beside what `push_backup` told before."""
+    group = _group(configuration, session)
+    for kind, count in marks.items():
+        group.set(MARKS, count, kind=kind)
+    return push(gateway, group, replace=False)
+
+
+def _group(configuration: str, session: str) -> MetricGroup:
+    return MetricGroup(JOB, {"configuration": configuration, "session": session})
+
+
 def backup_group(metrics: BackupMetrics) -> MetricGroup:
-    """All metrics of one backup."""
-    group = MetricGroup(JOB, {"configuration": metrics.configuration, "session": metrics.session})
+    """All metrics of one backup, but for the marks."""
+    group = _group(metrics.configuration, metrics.session)
     RUN.fill(group, metrics.attempt)
     group.set(LOCK_LIMIT, metrics.lock_limit_seconds)
-    for kind, count in metrics.journal_marks.items():
-        group.set(MARKS, count, kind=kind)
     if metrics.attempt.success:
         _fill_set(group, metrics)
     return group

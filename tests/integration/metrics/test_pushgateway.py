@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mongo_backup.agent.contract import DumpResult
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.metrics.attempt import Attempt
-from mongo_backup.metrics.backup import BackupMetrics, push_backup
+from mongo_backup.metrics.backup import BackupMetrics, push_backup, push_marks
 from mongo_backup.metrics.maintenance import MaintenanceMetrics, push_maintenance
 from mongo_backup.metrics.restore import RestoreMetrics, push_restore
 from mongo_backup.metrics.verification import VerificationMetrics, push_verification
@@ -74,7 +74,6 @@ def good(*dumps: DumpResult, **more: Any) -> BackupMetrics:
         session="nightly",
         attempt=attempt(ENDED, success=True, step_seconds={"dump": 2, "prepare": 1}),
         lock_limit_seconds=3600,
-        journal_marks={"balancer": 0, "fsync_lock": 0},
         consistency=Consistency.LOCKED,
         server_version="6.0.5",
         cluster_time=ClusterTime(t=1700000000, i=1),
@@ -95,8 +94,6 @@ EXPECTED = {
     "lock_limit_seconds": 3600,
     "step_duration_seconds:prepare": 1,
     "step_duration_seconds:dump": 2,
-    "journal_marks:balancer": 0,
-    "journal_marks:fsync_lock": 0,
     "sets": 4,
     "set_documents": 6,
     "set_read_bytes": 200,
@@ -122,14 +119,12 @@ def test_a_failure_leaves_the_last_success(gateway: Pushgateway) -> None:
         configuration="shop",
         session="nightly",
         attempt=attempt(LATER, success=False, step_seconds={"prepare": 7}),
-        journal_marks={"balancer": 1, "fsync_lock": 0},
     )
     assert push_backup(gateway.url, bad).pushed
     told = {
         "last_attempt_timestamp_seconds": LATER.timestamp(),
         "last_attempt_success": 0,
         "step_duration_seconds:prepare": 7,
-        "journal_marks:balancer": 1,
     }
     rest = {name: value for name, value in EXPECTED.items() if name != "step_duration_seconds:dump"}
     assert values(gateway, **SHOP) == {**rest, **told}
@@ -143,6 +138,15 @@ def test_what_is_not_there_any_more_goes_with_the_next_success(gateway: Pushgate
     assert not [name for name in found if name.endswith(":gone")]
     assert "restorable_timestamp_seconds" not in found
     assert found["component_documents:a"] == 3
+
+
+def test_marks_are_told_beside_the_rest(gateway: Pushgateway) -> None:
+    assert push_backup(gateway.url, good(dump("a", 1.5), dump("b", None))).pushed
+    for balancer in (1, 0):
+        told = {"balancer": balancer, "fsync_lock": 0}
+        assert push_marks(gateway.url, configuration="shop", session="nightly", marks=told).pushed
+        marks = {f"journal_marks:{kind}": count for kind, count in told.items()}
+        assert values(gateway, **SHOP) == {**EXPECTED, **marks}
 
 
 def test_other_subjects_have_groups_of_their_own(gateway: Pushgateway) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mongo_backup.agent.contract import BackupRequest, FinishResult
 from mongo_backup.agent.session import connect
+from mongo_backup.agent.steps.metrics import tell_marks
 from mongo_backup.credentials import Credentials
 from mongo_backup.locks.release import sweep
 
@@ -14,4 +15,7 @@ def finish(request: BackupRequest, credentials: Credentials) -> FinishResult:
     :raises MongoBackupError: something could not be undone; the message names it.
     """
     with connect(request, credentials) as connector:
-        return FinishResult(swept=sweep(connector, request.run.owner))
+        try:
+            return FinishResult(swept=sweep(connector, request.run.owner))
+        finally:
+            tell_marks(request, connector)

@@ -6,13 +6,14 @@ import logging
 from datetime import UTC, datetime
 
 from mongo_backup.agent.contract import BackupRequest, BackupStep, MetricsResult
-from mongo_backup.agent.session import connect, open_repository, session_of
+from mongo_backup.agent.session import open_repository, session_of
+from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import MongoBackupError
-from mongo_backup.journal import Journal, JournalKind
+from mongo_backup.journal import MARKS, Journal
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.metrics.attempt import Attempt
-from mongo_backup.metrics.backup import BackupMetrics, push_backup
+from mongo_backup.metrics.backup import BackupMetrics, push_backup, push_marks
 from mongo_backup.objects.schedule import longest_interval
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ def push_metrics(request: BackupRequest, credentials: Credentials) -> MetricsRes
             session=session.name,
             attempt=_attempt(request, success=success),
             lock_limit_seconds=session.max_lock_time.total_seconds(),
-            journal_marks=_marks(request, credentials),
             consistency=committed.consistency if committed else None,
             server_version=request.prepared.server_version if request.prepared else "",
             cluster_time=committed.cluster_time if committed else None,
@@ -56,16 +56,26 @@ def _attempt(request: BackupRequest, *, success: bool) -> Attempt:
     )
 
 
-def _marks(request: BackupRequest, credentials: Credentials) -> dict[str, int]:
-    """What this run and dead ones hold on the target, by kind; nothing where the target does not answer now."""
+def tell_marks(request: BackupRequest, connector: Connector) -> None:
+    """Push what this run, and dead ones, hold on the target; after the last sweep that should be nothing.
+
+    Never raises: a gateway or a target that does not answer is a warning.
+    """
+    settings = request.objects.configuration.spec.metrics
+    if settings is None:
+        return
     try:
-        with connect(request, credentials) as connector:
-            entries = Journal(connector).entries()
+        entries = Journal(connector).entries()
     except MongoBackupError as error:
         logger.warning("The target was not asked for marks: %s", error)
-        return {}
+        return
     left = [entry.kind for entry in entries if entry.owner == request.run.owner or not entry.alive]
-    return {kind.value: left.count(kind) for kind in JournalKind}
+    push_marks(
+        settings.pushgateway,
+        configuration=request.objects.configuration.name,
+        session=request.session,
+        marks={kind.value: left.count(kind) for kind in MARKS},
+    )
 
 
 def _sets(request: BackupRequest, credentials: Credentials) -> int | None:
