@@ -13,7 +13,7 @@ from mongo_backup.errors import ConfigurationError
 from mongo_backup.objects.configuration import BackupConfiguration
 from mongo_backup.objects.loader import load_directory
 from mongo_backup.objects.object_set import ObjectSet
-from mongo_backup_airflow.builders.wiring import backup_dag_id, restore_dag_id
+from mongo_backup_airflow.builders.wiring import RELEASE_DAG_ID, backup_dag_id, restore_dag_id, verify_dag_id
 from mongo_backup_airflow.subject import Subject
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,19 @@ def restore_orders(objects: ObjectSet) -> Iterator[Order]:
         yield restore_dag_id(configuration.name), lambda one=configuration: _restore(objects, one)  # type: ignore[misc]
 
 
+def verify_orders(objects: ObjectSet) -> Iterator[Order]:
+    """One DAG for each configuration that asks for verifications."""
+    for configuration in objects.configurations():
+        if configuration.spec.verification is not None:
+            yield verify_dag_id(configuration.name), lambda name=configuration.name: _verify(objects, name)  # type: ignore[misc]
+
+
+def release_orders(objects: ObjectSet) -> Iterator[Order]:
+    """One DAG for all of them, where there is anything to watch."""
+    if objects.configurations():
+        yield RELEASE_DAG_ID, lambda: _release(objects)
+
+
 def _backup(objects: ObjectSet, configuration: str, session: str) -> DAG:
     from mongo_backup_airflow.builders.backup import build_backup_dag
 
@@ -59,6 +72,18 @@ def _restore(objects: ObjectSet, configuration: BackupConfiguration) -> DAG:
     topology = resolved.target.spec.topology
     targets = {name: each for name, each in objects.app_bindings.items() if each.spec.topology is topology}
     return build_restore_dag(Subject(objects=resolved, targets=targets))
+
+
+def _verify(objects: ObjectSet, configuration: str) -> DAG:
+    from mongo_backup_airflow.builders.verify import build_verify_dag
+
+    return build_verify_dag(Subject(objects=objects.resolve(configuration)))
+
+
+def _release(objects: ObjectSet) -> DAG:
+    from mongo_backup_airflow.builders.release import build_release_dag
+
+    return build_release_dag(objects)
 
 
 def build(orders: Iterator[Order], *, problems: list[str] | None = None) -> dict[str, DAG]:
@@ -98,6 +123,16 @@ def restore_dags(dags: Path) -> dict[str, DAG]:
     return build(restore_orders(load_directory(objects_folder(dags))))
 
 
+def verify_dags(dags: Path) -> dict[str, DAG]:
+    """All verification DAGs of the objects beside this folder of DAG files."""
+    return build(verify_orders(load_directory(objects_folder(dags))))
+
+
+def release_dags(dags: Path) -> dict[str, DAG]:
+    """The watchdog of the objects beside this folder of DAG files."""
+    return build(release_orders(load_directory(objects_folder(dags))))
+
+
 def check_objects(dags: Path) -> None:
     """Raise one error that lists all that is wrong with the objects and the DAGs that cannot be built of them.
 
@@ -107,7 +142,7 @@ def check_objects(dags: Path) -> None:
         return
     objects = load_directory(objects_folder(dags))
     problems: list[str] = []
-    for orders in (backup_orders(objects), restore_orders(objects)):
+    for orders in (backup_orders(objects), restore_orders(objects), verify_orders(objects), release_orders(objects)):
         build(orders, problems=problems)
     text = "\n".join([*filter(None, [objects.error_text()]), *problems])
     if text:

@@ -21,6 +21,7 @@ from mongo_backup.objects.configuration import BackupConfiguration, Concurrency
 from mongo_backup_airflow.delays import demonstration_delay
 
 OWNER = "mongo-backup"
+RELEASE_DAG_ID = "release_locks"
 TEARDOWN_TRIES = 20
 BACKOFF = 2.0
 """Each wait for another try is this much longer than the one before (Airflow adds up to as much again, by chance)."""
@@ -39,6 +40,11 @@ def backup_dag_id(configuration: str, session: str) -> str:
 def restore_dag_id(configuration: str) -> str:
     """The DAG that restores what a configuration backed up."""
     return f"restore.{configuration}"
+
+
+def verify_dag_id(configuration: str) -> str:
+    """The DAG that verifies what a configuration backs up."""
+    return f"verify.{configuration}"
 
 
 def default_arguments(*, retries: int, delay: timedelta, longest: timedelta) -> dict[str, Any]:

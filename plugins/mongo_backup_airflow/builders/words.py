@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mongo_backup.objects.configuration import Consistency, Session
 from mongo_backup.objects.quantities import format_duration
+from mongo_backup.objects.verification import VerificationSettings
 from mongo_backup_airflow.subject import Subject
 
 BACKUP_TASKS = {
@@ -38,6 +41,19 @@ RESTORE_TASKS = {
     "enable_balancer": "Puts the balancer back into the state it had; tried many times.",
     "push_metrics": "Pushes metrics, of failed restores too.",
     "finish": "Undoes what this run may have left on the target, then fails the run unless every task succeeded.",
+}
+
+RELEASE_TASKS = {
+    "release_expired": "Looks at one deployment: undoes what the journal holds of runs whose lease has ended, and says "
+    "what it leaves alone. One task per deployment.",
+}
+
+VERIFY_TASKS = {
+    "choose_set": "Chooses the newest complete snapshot, or the one that the form names.",
+    "restore_and_compare": "Restores it into a throw-away MongoDB, compares namespaces, documents and indexes with the "
+    "manifest, asks the configuration's own questions, and records the verdict in the repository. Touches no target.",
+    "push_metrics": "Pushes metrics, of failed verifications too.",
+    "finish": "Removes what a killed verification left, then fails the run unless every task succeeded.",
 }
 
 _CONSISTENCY = {
@@ -94,6 +110,39 @@ def restore_words(subject: Subject) -> str:
         f"# Restore of {objects.configuration.name}\n\n{_table(rows)}\n\n"
         "Trigger it; the form asks which snapshot goes where. The plan is in the log of `plan_restore`: "
         "it refuses what cannot work before anything is touched."
+    )
+
+
+def release_words(targets: Sequence[str]) -> str:
+    """The page of the watchdog, in Markdown."""
+    return (
+        "# Watchdog\n\n"
+        "Undoes what runs left that died and did not come back: locks, stopped balancers, raised history windows. "
+        "It goes by the journal on each deployment, and only by entries whose lease has ended; what a living run or "
+        "somebody else holds is left alone, and the log says so. Red: a deployment does not answer.\n\n"
+        f"Deployments: {', '.join(f'`{name}`' for name in targets)}"
+    )
+
+
+def verify_words(subject: Subject) -> str:
+    """The page of a verification DAG, in Markdown."""
+    objects = subject.objects
+    settings = objects.configuration.spec.verification or VerificationSettings()
+    when = [f"`{settings.schedule}` ({settings.timezone})"] if settings.schedule else []
+    if settings.after_backups:
+        when.append(f"when {settings.after_backups} complete snapshots wait for it")
+    rows = {
+        "Storage": f"`{objects.storage.name}`, {objects.storage.spec.provider}, "
+        f"repository `{objects.configuration.repository_name}`",
+        "Runs": ", and ".join(when) or "by trigger only",
+        "Sets": f"of the session `{settings.session}`" if settings.session else "of all sessions",
+        "Into": f"a server of the image `{settings.image}`" if settings.image else f"`{settings.mongod or 'mongod'}`",
+        "Own checks": ", ".join(check.name for check in settings.checks) or "none",
+    }
+    return (
+        f"# Verification of {objects.configuration.name}\n\n{_table(rows)}\n\n"
+        "Restores a snapshot into a MongoDB that lives as long as the task, and compares it with its manifest. The "
+        "verdict is in the repository: `mongo-backup snapshots list` shows it."
     )
 
 
