@@ -19,6 +19,11 @@ def say(text: str) -> None:
     console.print(f"[dim]{datetime.now(UTC):%H:%M:%S}[/dim] {text}")
 
 
+def quote(text: str) -> None:
+    """Print what somebody else said, as it is."""
+    console.print(text, markup=False)
+
+
 def show_tasks(title: str, tasks: list[TaskRun]) -> None:
     """Print the tasks of a DAG run in the order in which they started."""
     table = Table(title=title, title_justify="left")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from mongo_backup.repository.restic import Repository
 from sandbox.airflow import Airflow
 from sandbox.airflow_client import AirflowClient
 from sandbox.cluster import CONFIG, ShardedCluster
+from sandbox.faults.agents import alive, is_agent, request_of
 from sandbox.waiting import wait_until
 
 CONFIGURATION = "rows"
@@ -86,11 +86,11 @@ class Stage:
 
     def agents(self, step: str) -> list[psutil.Process]:
         """Living agents of a step, such as `backup.dump`."""
-        return [one for one in self._descendants() if _is_agent(one, step)]
+        return [one for one in self._descendants() if is_agent(one, step)]
 
     def agent_of(self, component: str) -> psutil.Process:
         """The agent that dumps this component. Its parents: the guard, the task's process, the worker."""
-        (found,) = (one for one in self.agents("backup.dump") if _request_of(one)["component"] == component)
+        (found,) = (one for one in self.agents("backup.dump") if request_of(one)["component"] == component)
         return found
 
     def _descendants(self) -> list[psutil.Process]:
@@ -176,29 +176,6 @@ class Stage:
         """All that helps to understand a run that went another way."""
         lines = [f"{task.name}: {task.state}, try {task.tries}" for task in self.client.tasks(dag, run)]
         return "\n".join([*lines, "finish says:", self.client.log(dag, run, "finish")[-2000:]])
-
-
-def _is_agent(process: psutil.Process, step: str) -> bool:
-    try:
-        arguments = process.cmdline()
-    except psutil.Error:
-        return False
-    return "agent" in arguments and step in arguments and "guard.py" not in " ".join(arguments)
-
-
-def _request_of(agent: psutil.Process) -> dict[str, Any]:
-    """What the agent was asked to do."""
-    arguments = agent.cmdline()
-    descriptor = Path(arguments[arguments.index("--request") + 1]).name
-    request: dict[str, Any] = json.loads(Path(f"/proc/{agent.pid}/fd/{descriptor}").read_text())
-    return request
-
-
-def alive(process: psutil.Process) -> bool:
-    """Whether it still runs."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def wait_gone(*processes: psutil.Process, timeout: float = PATIENCE) -> float:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import bson
 import pytest
 from tests.integration.backup.conftest import ObjectsFor
-from tests.integration.backup.judge import nothing_is_held
 
 from mongo_backup.agent.contract import Objects
 from mongo_backup.agent.restore_contract import RestoreParameters
@@ -22,6 +21,7 @@ from mongo_backup.objects.configuration import Consistency
 from mongo_backup.repository.read import SnapshotReader
 from mongo_backup.repository.restic import Repository
 from sandbox.cluster import ShardedCluster
+from sandbox.faults.judge import nothing_is_held
 from sandbox.inline import InlineBackup
 from sandbox.inline_restore import InlineRestore
 from sandbox.writers import COUNTER, FIRST, SECOND, STEPS, ChainState, ChainWriter, LoadWriter, read_chain

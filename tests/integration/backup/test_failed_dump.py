@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.integration.backup.conftest import ObjectsFor
-from tests.integration.backup.judge import nothing_is_held, snapshots
 
 from mongo_backup.agent.contract import BalancerResult, Envelope, MembersResult, Objects, PrepareResult
 from mongo_backup.credentials import CREDENTIALS_VARIABLE, Credentials
 from mongo_backup.errors import ExitCode
 from sandbox.cluster import ShardedCluster
+from sandbox.faults.judge import nothing_is_held, snapshots
 from sandbox.inline import InlineBackup
 from sandbox.objects import credentials_document
 from sandbox.sharding import create_database

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 from pydantic import SecretStr
 from tests.integration.backup.conftest import ObjectsFor
-from tests.integration.backup.judge import nothing_is_held, snapshots
 
 from mongo_backup.agent.contract import Objects, PrepareResult
 from mongo_backup.credentials import Credential, Credentials
@@ -15,6 +14,7 @@ from mongo_backup.errors import ConfigurationError, ConflictError, MongoBackupEr
 from sandbox import objects as sandbox_objects
 from sandbox.cluster import ShardedCluster
 from sandbox.deployment import BACKUP_CONNECTION
+from sandbox.faults.judge import nothing_is_held, snapshots
 from sandbox.inline import InlineBackup
 from sandbox.ports import lease_port
 from sandbox.s3 import S3Store

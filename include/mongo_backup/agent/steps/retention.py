@@ -21,7 +21,8 @@ REMAINS_FACTOR = 2
 def apply_retention(request: BackupRequest, credentials: Credentials) -> RetentionResult:
     """Forget what the policy does not keep; without a policy everything is kept. Data go with the next prune.
 
-    Remains of backups that died without a manifest go too, once their run is surely over.
+    Remains of backups that died without a manifest go too, once their run is surely over, and so do restic's locks of
+    processes that are gone: the next prune would stumble over them.
 
     :raises MongoBackupError: it was not finished; doing it again finishes it.
     """
@@ -38,5 +39,6 @@ def apply_retention(request: BackupRequest, credentials: Credentials) -> Retenti
         older_than = REMAINS_FACTOR * session_of(request).backup_timeout
         for set_id in clean_incomplete(repository, catalog, older_than=older_than, alive=alive):
             logger.info("Removed what a backup without a manifest had left: set %s", set_id)
+        repository.unlock_stale()  # a run that could not reach the store, or was killed, could not remove its own
     logger.info("Retention keeps %d sets of this session and forgot %d", len(plan.kept), len(forgotten))
     return RetentionResult(kept=len(plan.kept), forgotten=forgotten)

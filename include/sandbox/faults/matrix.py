@@ -1,0 +1,110 @@
+"""Which cases there are: every step of a backup and of a restore, and every kind of fault where it can strike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from sandbox.faults.case import Case
+
+Row = tuple[str, str | None, str]
+"""A step, a moment of it, and faults, separated by commas; one that ends in `...` lasts to the run's end."""
+
+_BACKUP: tuple[Row, ...] = (
+    ("prepare", "member", "agent SIGTERM, agent SIGKILL, member SIGKILL, member cut off, step-down"),
+    ("prepare", "store", "restic SIGKILL, store gone, store says 503, store full, damaged index..."),
+    ("disable_balancer", "member", "agent SIGTERM, agent SIGKILL, agent hangs, primary SIGKILL, member cut off"),
+    ("disable_balancer", "done", "agent SIGKILL, guard SIGKILL, step-down, member resets..."),
+    ("identify_secondaries", "member", "agent SIGTERM, agent SIGKILL, member SIGKILL, member hangs, step-down"),
+    ("lock_config_server", "member", "agent SIGTERM, agent SIGKILL, agent without time to undo, member hangs"),
+    ("lock_config_server", "done", "agent SIGTERM, agent SIGKILL, member SIGKILL, member cut off"),
+    ("lock_secondaries", "member", "agent SIGTERM, agent SIGKILL, agent without time to undo, primary SIGKILL"),
+    (
+        "lock_secondaries",
+        "done",
+        "agent SIGTERM, agent SIGKILL, agent hangs, guard SIGKILL, task SIGKILL, member SIGKILL, member SIGTERM,"
+        " member hangs, primary SIGKILL, primary hangs, step-down, member cut off..., member resets",
+    ),
+    (
+        "dump",
+        "member",
+        "agent SIGTERM, agent SIGKILL, agent hangs, guard SIGKILL, task SIGKILL, restic SIGTERM, restic SIGKILL,"
+        " restic hangs, restic's guard SIGKILL, member SIGTERM, member SIGKILL, member SIGKILL..., member hangs,"
+        " primary SIGKILL, primary hangs, step-down, member cut off, member resets, member slow, store slow...",
+    ),
+    ("dump", "store", "store gone, store silent, store says 500"),
+    ("dump", "data", "restic SIGKILL, store gone..., store silent, store says 503, store full..., agent SIGKILL"),
+    ("dump", "done", "agent SIGKILL, restic SIGKILL"),
+    ("dump", None, "clock an hour ahead, clock an hour behind, clock a day ahead"),
+    ("unlock_secondaries", "member", "agent SIGTERM, agent SIGKILL, primary SIGKILL, member cut off"),
+    ("unlock_config_server", "member", "agent SIGTERM, agent SIGKILL, member SIGKILL, member hangs..."),
+    ("unlock_config_server", "done", "agent SIGKILL, step-down"),
+    ("enable_balancer", "member", "agent SIGTERM, agent SIGKILL, primary SIGKILL, member cut off..."),
+    ("enable_balancer", "done", "agent SIGKILL, step-down"),
+    ("commit_snapshot", "store", "agent SIGTERM, agent SIGKILL, restic SIGKILL, store gone..., store says 503"),
+    ("commit_snapshot", "done", "agent SIGKILL, restic SIGKILL, store full"),
+    ("apply_retention", "store", "agent SIGTERM, agent SIGKILL, restic SIGKILL, store gone..., store says 503"),
+    ("apply_retention", "done", "agent SIGKILL, restic SIGKILL"),
+    ("push_metrics", "gateway", "agent SIGTERM, agent SIGKILL, gateway gone..., gateway silent..."),
+    ("finish", "member", "agent SIGTERM, agent SIGKILL, primary SIGKILL, member cut off"),
+)
+
+_RESTORE: tuple[Row, ...] = (
+    ("plan_restore", "member", "agent SIGTERM, agent SIGKILL, member SIGKILL, member cut off"),
+    ("plan_restore", "store", "restic SIGKILL, store gone, damaged packs..., damaged snapshots..., damaged index..."),
+    ("disable_balancer", "member", "agent SIGTERM, primary SIGKILL"),
+    ("disable_balancer", "done", "agent SIGKILL, step-down"),
+    ("drop_existing", "member", "agent SIGTERM, agent SIGKILL, member cut off"),
+    ("drop_existing", "done", "agent SIGKILL, primary SIGKILL"),
+    (
+        "restore",
+        "member",
+        "agent SIGTERM, agent SIGKILL, agent hangs, guard SIGKILL, task SIGKILL, restic SIGKILL, member SIGKILL,"
+        " member hangs, step-down, member cut off, member resets",
+    ),
+    ("restore", "done", "agent SIGKILL, member SIGKILL"),
+    ("restore", "store", "restic SIGKILL, store gone, store silent, store says 503, damaged packs..."),
+    ("restore_metadata", "member", "agent SIGTERM, agent SIGKILL, primary SIGKILL"),
+    ("restore_metadata", "done", "agent SIGKILL, step-down"),
+    ("build_indexes", "member", "agent SIGTERM, agent SIGKILL, member SIGKILL"),
+    ("build_indexes", "done", "agent SIGKILL, step-down"),
+    ("verify_restore", "member", "agent SIGTERM, agent SIGKILL, member SIGKILL, step-down, member cut off"),
+    ("enable_balancer", "member", "agent SIGTERM, primary SIGKILL"),
+    ("enable_balancer", "done", "agent SIGKILL, member cut off..."),
+    ("push_metrics", "gateway", "agent SIGKILL, gateway gone..."),
+    ("finish", "member", "agent SIGTERM, agent SIGKILL, primary SIGKILL"),
+)
+
+
+def _cases(family: str, rows: Sequence[Row]) -> Iterator[Case]:
+    number = 0
+    for step, moment, faults in rows:
+        for each in faults.split(","):
+            number += 1
+            yield Case(
+                family=family,
+                step=step,
+                moment=moment,
+                fault=each.strip().removesuffix("..."),
+                lasting=each.endswith("..."),
+                balancer="off" if number % 5 == 0 else "full",
+            )
+
+
+def all_cases() -> list[Case]:
+    """The whole matrix."""
+    return [*_cases("backup", _BACKUP), *_cases("restore", _RESTORE)]
+
+
+def choose(*, only: str = "", count: int | None = None, seed: int = 0) -> list[Case]:
+    """Some of the cases, in the matrix's order.
+
+    :param only: words of which each must be in a case's name.
+    :param count: so many at random; None: all.
+    :param seed: of the choice.
+    """
+    found = [case for case in all_cases() if all(word in case.name for word in only.split())]
+    if count is not None and count < len(found):
+        chosen = random.Random(seed).sample(range(len(found)), count)
+        found = [found[number] for number in sorted(chosen)]
+    return found
