@@ -7,17 +7,22 @@ BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n 2 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-kubernetes demo sandbox bench clean
+.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores test-kubernetes demo sandbox bench clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.ready tools  ## make the virtual environment and install what is missing
 
-$(VENV)/.ready: requirements.txt requirements-dev.txt constraints.txt pyproject.toml
+AZURITE := include/sandbox/stores/azurite/package.json
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt constraints.txt pyproject.toml $(AZURITE)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt -c constraints.txt -e .
+	@mkdir -p $(VENV)/azurite && cp $(AZURITE) $(VENV)/azurite/
+	npm install --prefix $(VENV)/azurite --silent --no-audit --no-fund --ignore-scripts & azurite=$$!; \
+	{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv && \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt -c constraints.txt -e .; } && \
+	wait $$azurite
 	@touch $@
 
 # Programs that come from Debian, as program:package. Without root, say what to install.
@@ -51,6 +56,9 @@ test-dags: setup  ## DAG integrity and policy
 
 test-integration: setup  ## real servers
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/integration
+
+test-stores: setup  ## the stores' contract by SFTP, REST and rclone too (Debian: openssh-server, rclone)
+	MONGO_BACKUP_TEST_STORES=local,s3,gcs,azure,sftp,rest,rclone $(BIN)/pytest tests/integration/stores
 
 test-kubernetes: setup  ## pods on a real Kubernetes (root; builds it once, 10 to 15 minutes on 2 cores)
 	$(BIN)/pytest tests/kubernetes

@@ -165,7 +165,7 @@ def _wrong_type(kind: str, found: Any, path: Path, annotation: Any) -> str:
         "model": "write its fields on lines below it",
     }
     advice = next((text for start, text in needs.items() if kind.startswith(start)), None)
-    fields = sorted(_fields(annotation))
+    fields = sorted(set(_fields(annotation)))
     if kind.startswith("model") and fields:
         advice = f"write its fields on lines below it: {', '.join(fields)}"
     return f"{what} is of the wrong type; {advice or kind}"

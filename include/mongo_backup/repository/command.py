@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -14,9 +16,12 @@ from mongo_backup.credentials import Credential
 from mongo_backup.errors import ConfigurationError, MongoBackupError, PreconditionError, TransientError
 from mongo_backup.objects.storage import StoreSpec
 from mongo_backup.processes import Completed, GuardedProcess, redact, run
-from mongo_backup.repository.outcome import VANISHED_LOCK, restic_error
+from mongo_backup.repository.outcome import VANISHED_LOCK, Cause, restic_error
+from mongo_backup.repository.reach import ask
 from mongo_backup.repository.store import store_access
 
+NO_SFTP_SESSION = "unable to start the sftp session"
+LOGIN_TIMEOUT = 10.0
 SHORT_TIMEOUT = 30.0
 """Seconds for a short command. restic itself would try a failing store again for 15 minutes."""
 
@@ -29,7 +34,6 @@ class ResticCommand:
     :param password: the repository's password.
     :param name: its folder in the store.
     :param host: what restic calls the host: the configuration's name, so that two configurations stay apart.
-    :param cache_dir: a folder that outlives the process, for restic's cache; None: no cache.
     """
 
     def __init__(
@@ -40,7 +44,6 @@ class ResticCommand:
         password: str,
         name: str,
         host: str,
-        cache_dir: Path | None = None,
     ) -> None:
         if not password:
             raise ConfigurationError("the repository's password is empty: set it in the credential `encryption` names")
@@ -52,12 +55,16 @@ class ResticCommand:
         self._secrets = self._access.secrets(password)
         self._environment = self._access.environment(password)
         self._options = [*self._access.options]
-        self._options += ["--cache-dir", str(cache_dir)] if cache_dir else ["--no-cache"]
+        self._options += (
+            ["--cache-dir", _cache_folder(store.transfer.cache)] if store.transfer.cache else ["--no-cache"]
+        )
         self._files = tempfile.TemporaryDirectory(prefix="mongo-backup-store-")
         for option, content in self._access.file_options.items():
             self._options += [option, self._write(option.strip("-"), content)]
         for variable, content in self._access.file_variables.items():
             self._environment[variable] = self._write(variable, content)
+        self._paths = {f"{{{name}}}": self._write(name, content) for name, content in self._access.files.items()}
+        self._options += [self._fill(template) for template in self._access.file_templates]
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +75,11 @@ class ResticCommand:
     def close(self) -> None:
         """Remove the files with certificates and keys. May be called again."""
         self._files.cleanup()
+
+    def _fill(self, template: str) -> str:
+        for name, path in self._paths.items():
+            template = template.replace(name, path)
+        return template
 
     def _write(self, name: str, content: str) -> str:
         path = Path(self._files.name) / name
@@ -119,7 +131,29 @@ class ResticCommand:
 
     def error(self, done: Completed, doing: str) -> MongoBackupError:
         """Our error for a restic process on this repository that failed."""
-        return restic_error(done, doing=doing, location=self.location, secrets=self._secrets)
+        if NO_SFTP_SESSION in done.stderr and self._access.login_command:
+            done = replace(done, stderr=f"{done.stderr}\n{self._ssh_words()}")
+        return restic_error(done, doing=doing, location=self.location, secrets=self._secrets, silence=self._silence)
+
+    def _ssh_words(self) -> str:
+        """What ssh says when it is asked for the same session: restic often ends before it has heard it."""
+        command = [self._fill(word) for word in self._access.login_command]
+        try:
+            return run(command, environment=self._environment, timeout=LOGIN_TIMEOUT).stderr
+        except TransientError as error:
+            return error.message
+
+    def _silence(self) -> Cause:
+        """Why the store does not answer, as far as a plain question tells."""
+        cause, _ = self._ask()
+        return cause or Cause.SILENT
+
+    def _ask(self) -> tuple[Cause | None, int | None]:
+        """Ask the store without restic and without credentials; nothing where there is nothing to ask."""
+        if self._access.question is None:
+            return None, None
+        position = self._options.index("--cacert") if "--cacert" in self._options else None
+        return ask(self._access.question, ca_file=None if position is None else self._options[position + 1])
 
     def redact(self, text: str) -> str:
         """`text` without this repository's secrets."""
@@ -130,3 +164,28 @@ class ResticCommand:
         """The version of restic, such as `0.14.0`."""
         words = self._must("asking restic for its version", "version").stdout.split()
         return words[1] if len(words) > 1 else "unknown"
+
+    def check_version(self) -> None:
+        """Refuse a restic that is too old for what the store needs.
+
+        :raises PreconditionError: it is.
+        """
+        if self._access.needs is None:
+            return
+        needed, what = self._access.needs
+        if _numbers(self.version) < _numbers(needed):
+            raise PreconditionError(f"restic {self.version} is here, and {what} needs {needed} or newer: install it")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _cache_folder(path: str) -> str:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the cache folder {path} cannot be made ({error.strerror}): correct `transfer.cache` of the BackupStorage"
+        ) from None
+    return path

@@ -8,7 +8,7 @@ stores are those that restic 0.14 printed against them, and their documented err
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from mongo_backup.errors import (
@@ -31,7 +31,9 @@ class Cause(StrEnum):
     LOCKED = "somebody else holds a lock on the repository"
     MISSING_BUCKET = "the bucket or container does not exist"
     ACCESS_DENIED = "the store denies access"
-    TLS = "the store's certificate or protocol is not as expected"
+    TLS = "the store's certificate, host key or protocol is not as expected"
+    NO_REMOTE = "rclone has no remote of that name"
+    NO_PROGRAM = "a program that restic starts for this store is not installed"
     FULL = "the store is full"
     UNREACHABLE = "the store cannot be reached"
     SILENT = "the store does not answer"
@@ -61,13 +63,21 @@ _WORDS: tuple[tuple[Cause, str], ...] = (
         r"bucket does not exist|NoSuchBucket|bucket doesn't exist|ContainerNotFound|container does not exist"
         r"|bucket not found",
     ),
+    (Cause.NO_REMOTE, r"didn't find section in config file"),
+    (Cause.NO_PROGRAM, r"executable file not found"),
     (Cause.FULL, r"no space left on device|disk quota exceeded|QuotaExceeded|StorageFull|Insufficient Storage|\b507\b"),
-    (Cause.TLS, r"x509:|server gave HTTP response to HTTPS client|tls: |malformed HTTP response"),
+    (
+        Cause.TLS,
+        r"x509:|server gave HTTP response to HTTPS client|tls: |malformed HTTP response"
+        r"|Host key verification failed|No \S+ host key is known",
+    ),
     (
         Cause.ACCESS_DENIED,
         r"Access ?Denied|InvalidAccessKeyId|access key ID you provided does not exist|SignatureDoesNotMatch"
         r"|signature we calculated does not match|AuthenticationFailed|AuthorizationFailure|permission denied"
-        r"|\b40[13] |Unauthorized|Forbidden|invalid_grant|ExpiredToken|token.* (?:is|has) expired|bad_auth_token",
+        r"|malformed storage account key|private key should be a PEM|error getting credentials"
+        r"|cannot fetch token: 4\d\d|could not find default credentials"
+        r"|\b40[13][ :]|Unauthorized|Forbidden|invalid_grant|ExpiredToken|token.* (?:is|has) expired|bad_auth_token",
     ),
     (
         Cause.UNREACHABLE,
@@ -111,7 +121,12 @@ _ERRORS: dict[Cause, tuple[type[MongoBackupError], str]] = {
         ConfigurationError,
         "check the BackupStorage's credential and what it may do (list, read, write, delete)",
     ),
-    Cause.TLS: (ConfigurationError, "check the endpoint's scheme and `ca_file`"),
+    Cause.TLS: (
+        ConfigurationError,
+        "check the address and its scheme, `ca_file` or the credential's `ca`, for SFTP `known_hosts`",
+    ),
+    Cause.NO_REMOTE: (ConfigurationError, "correct `remote` of the BackupStorage, or `rclone_conf` of its credential"),
+    Cause.NO_PROGRAM: (PreconditionError, "install it where the agent runs (Debian: rclone, openssh-client)"),
     Cause.FULL: (PreconditionError, "free or add space at the store"),
     Cause.UNREACHABLE: (TransientError, "check the endpoint and the network"),
     Cause.SILENT: (TransientError, "check the store, the endpoint and the network"),
@@ -148,14 +163,19 @@ def cause_of(status: int, words: str) -> Cause:
     return found or Cause.UNKNOWN
 
 
-def restic_error(done: Completed, *, doing: str, location: str, secrets: Iterable[str]) -> MongoBackupError:
+def restic_error(
+    done: Completed, *, doing: str, location: str, secrets: Iterable[str], silence: Callable[[], Cause] | None = None
+) -> MongoBackupError:
     """The error for a restic process that failed or was ended after its time.
 
     :param doing: what was tried, such as "opening the repository".
     :param location: the repository, safe to show.
+    :param silence: asked for the cause where restic said nothing in all its time.
     """
     words = redact(done.stderr, secrets)
     cause = _timeout_cause(words) if done.timed_out else cause_of(done.status, words)
+    if cause is Cause.SILENT and silence is not None:
+        cause = silence()
     kind, advice = _ERRORS[cause]
     after = f" within {done.seconds:.0f} s" if done.timed_out else ""
     status = "" if done.timed_out else f" (exit status {done.status})"

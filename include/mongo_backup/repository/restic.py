@@ -17,21 +17,34 @@ from mongo_backup.credentials import Credentials
 from mongo_backup.errors import ConfigurationError, ConflictError, PermanentError
 from mongo_backup.model import Model
 from mongo_backup.objects.configuration import BackupConfiguration
-from mongo_backup.objects.storage import BackupStorage, LocalStore, S3Store
+from mongo_backup.objects.storage import BackupStorage, GcsStore, LocalStore, S3Store
 from mongo_backup.processes import Completed, run
 from mongo_backup.repository.command import SHORT_TIMEOUT, ResticCommand
-from mongo_backup.repository.outcome import Cause, cause_of
+from mongo_backup.repository.outcome import Cause, cause_of, plain
+from mongo_backup.repository.reach import NOT_FOUND
 from mongo_backup.repository.records import SNAPSHOTS, RepositoryConfig, Snapshot, Stats
 from mongo_backup.repository.store import REGION_OPTION
 
 logger = logging.getLogger(__name__)
 
 FORGET_TIMEOUT = 600.0
+LOCK_POLL_SECONDS = 2.0
 REPOSITORY_VERSION = "2"
 """The repository format with compression: restic 0.14 and newer."""
 
 
 Parsed = TypeVar("Parsed")
+
+
+class DamagedError(PermanentError):
+    """A check found damage.
+
+    :param words: all that restic said.
+    """
+
+    def __init__(self, message: str, words: str = "") -> None:
+        super().__init__(message)
+        self.words = words
 
 
 class Label(Model):
@@ -81,7 +94,6 @@ class Repository(ResticCommand):
         configuration: BackupConfiguration,
         storage: BackupStorage,
         credentials: Credentials,
-        cache_dir: Path | None = None,
     ) -> Repository:
         """The repository of a configuration.
 
@@ -97,7 +109,6 @@ class Repository(ResticCommand):
             password=password,
             name=configuration.repository_name,
             host=configuration.name,
-            cache_dir=cache_dir,
         )
 
     # Questions
@@ -147,17 +158,46 @@ class Repository(ResticCommand):
         )
         return self._parse(TypeAdapter(Stats), done.stdout)
 
-    def check(self, *, read_data_subset: str | None = None, timeout: float = 6 * 3600) -> None:
+    def check(self, *, read_data_subset: str | None = None, timeout: float = 6 * 3600, wait_seconds: float = 0) -> None:
         """Check the repository's structure, and its data where a part is named (`10%`, `1/5`, `2G`).
 
-        :raises PermanentError: it is damaged.
+        :param wait_seconds: how long a lock of somebody else (a running backup) is waited for.
+        :raises PermanentError: it is damaged; see `damage.damaged`, which says what is hit.
         """
         subset = ("--read-data-subset", read_data_subset) if read_data_subset else ()
-        done = self._run("check", *subset, timeout=timeout)
+        done = self._alone("check", *subset, timeout=timeout, wait_seconds=wait_seconds)
         if done.status != 0 or done.timed_out:
             if not done.timed_out and cause_of(done.status, done.stderr) in (Cause.UNKNOWN, Cause.DAMAGED):
-                raise PermanentError(f"the repository at {self.location} is damaged: {self.words(done)}")
+                raise DamagedError(
+                    f"the repository at {self.location} is damaged: {self.words(done)}", done.stdout + done.stderr
+                )
             raise self.error(done, "checking the repository")
+
+    def prune(self, *, timeout: float = 12 * 3600, wait_seconds: float = 0) -> str:
+        """Remove data that no snapshot needs any more; returns what restic says of it, in a few lines.
+
+        :param wait_seconds: see `check`.
+        :raises ConflictError: the lock is still there.
+        """
+        done = self._alone("prune", timeout=timeout, wait_seconds=wait_seconds)
+        if done.status != 0 or done.timed_out:
+            raise self.error(done, "pruning")
+        return plain(done.stdout)
+
+    def _alone(self, *arguments: str, timeout: float, wait_seconds: float) -> Completed:
+        """Run what must be alone on the repository; wait while somebody else works on it, let go of stale locks."""
+        deadline = time.monotonic() + wait_seconds
+        told = False
+        while True:
+            done = self._run(*arguments, timeout=timeout)
+            locked = done.status != 0 and not done.timed_out and cause_of(done.status, done.stderr) is Cause.LOCKED
+            if not locked or time.monotonic() >= deadline:
+                return done
+            if not told:
+                logger.info("waiting up to %.0f s: somebody else works on the repository", wait_seconds)
+                told = True
+            self.unlock_stale()
+            time.sleep(min(LOCK_POLL_SECONDS, max(0.1, deadline - time.monotonic())))
 
     def words(self, done: Completed) -> str:
         """The end of what restic wrote to standard error, without secrets."""
@@ -172,6 +212,7 @@ class Repository(ResticCommand):
 
         :raises MongoBackupError: see `repository.outcome`.
         """
+        self.check_version()
         try:
             found = self._open(timeout, write=True)
         except ConflictError:  # a killed prune or forget leaves an exclusive lock; only a stale one goes away by this
@@ -201,8 +242,12 @@ class Repository(ResticCommand):
         """Make sure that a bucket is there before `restic init`, which would make it.
 
         With a region restic asks for the object by HEAD, whose answer has no words: a missing bucket looks like a
-        missing repository. Without a region it asks for the bucket's location first, and that answer says it.
+        missing repository. Without a region it asks for the bucket's location first, and that answer says it. Of
+        Google's storage restic never says it, but Google does, to anybody.
         """
+        if isinstance(self._store, GcsStore) and self._ask()[1] == NOT_FOUND:
+            done = Completed(1, "", f"gs: the bucket {self._store.bucket} does not exist: bucket not found", 0)
+            raise self.error(done, "opening the repository")
         if isinstance(self._store, S3Store):
             region = {"AWS_DEFAULT_REGION", "AWS_REGION"}
             environment = {name: value for name, value in self._environment.items() if name not in region}
@@ -226,21 +271,12 @@ class Repository(ResticCommand):
         """
         if not ids:
             return
-        deadline = time.monotonic() + wait_seconds
-        while True:
-            present = {snapshot.id for snapshot in self.snapshots(all_hosts=True)}
-            targets = [each for each in ids if each in present]
-            if not targets:
-                return
-            try:
-                self._must("forgetting snapshots", "forget", *targets, timeout=FORGET_TIMEOUT)
-            except ConflictError:
-                if time.monotonic() >= deadline:
-                    raise
-                self.unlock_stale()
-                time.sleep(1)
-            else:
-                return
+        present = {snapshot.id for snapshot in self.snapshots(all_hosts=True)}
+        targets = [each for each in ids if each in present]
+        if targets:
+            done = self._alone("forget", *targets, timeout=FORGET_TIMEOUT, wait_seconds=wait_seconds)
+            if done.status != 0 or done.timed_out:
+                raise self.error(done, "forgetting snapshots")
 
     @staticmethod
     def _parse(adapter: TypeAdapter[Parsed], text: str) -> Parsed:

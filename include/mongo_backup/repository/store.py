@@ -8,14 +8,16 @@ Nothing secret becomes an argument: arguments are public on a machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from mongo_backup.credentials import Credential
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.objects.storage import (
+    MIB,
     AzureStore,
     B2Store,
     GcsStore,
@@ -36,6 +38,7 @@ _AWS_IDENTITY = (
 )
 _GOOGLE_IDENTITY = ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_ACCESS_TOKEN")
 _AZURE_IDENTITY = ("AZURE_ACCOUNT_NAME", "AZURE_ACCOUNT_KEY", "AZURE_ACCOUNT_SAS")
+_AZURE_SUFFIX = "core.windows.net"
 REGION_OPTION = "--option=s3.region="
 _OUR_PREFIXES = ("RESTIC_", "MONGO_BACKUP_")
 
@@ -51,6 +54,12 @@ class StoreAccess:
     :param options: arguments; never secret.
     :param file_options: arguments whose value is the path of a file with this content.
     :param file_variables: variables whose value is the path of a file with this content.
+    :param files: further files by name; `{name}` in an option of `file_templates` stands for the path.
+    :param file_templates: options that name such files.
+    :param login_command: asks an SFTP server for the session that restic asks for; `{name}` as above.
+    :param question: an address that a plain GET without credentials says something about: where restic itself is
+        silent about a store that it cannot reach, and whether a bucket is there.
+    :param needs: a version of restic below which the store cannot be used, and what for.
     """
 
     location: str
@@ -60,6 +69,11 @@ class StoreAccess:
     options: tuple[str, ...] = ()
     file_options: Mapping[str, str] = field(default_factory=dict, repr=False)
     file_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    file_templates: tuple[str, ...] = ()
+    login_command: tuple[str, ...] = ()
+    question: str | None = None
+    needs: tuple[str, str] | None = None
 
     def environment(self, password: str, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """The whole environment of a restic process, made from `base` (this process's own)."""
@@ -90,7 +104,35 @@ def store_access(store: StoreSpec, credential: Credential | None, repository: st
     :raises ConfigurationError: the credential lacks what the provider needs.
     """
     path = "/".join(part for part in (store.prefix.strip("/"), repository.strip("/")) if part)
-    return _PROVIDERS[type(store)](store, credential, path)
+    access = _PROVIDERS[type(store)](store, credential, path)
+    return replace(access, options=(*access.options, *_transfer_options(store), *_authority(store)))
+
+
+def _transfer_options(store: StoreSpec) -> Iterator[str]:
+    """Limits and sizes; restic counts limits in KiB, packs in MiB."""
+    wanted = store.transfer
+    if wanted.upload_limit:
+        yield f"--limit-upload={wanted.upload_limit // 1024}"
+    if wanted.download_limit:
+        yield f"--limit-download={wanted.download_limit // 1024}"
+    if wanted.max_connections:
+        scheme = {"gcs": "gs"}.get(store.provider, store.provider)
+        yield f"--option={scheme}.connections={wanted.max_connections}"
+    if wanted.pack_size:
+        yield f"--pack-size={wanted.pack_size // MIB}"
+    if wanted.compression != "auto":
+        yield f"--compression={wanted.compression}"
+
+
+def _authority(store: StoreSpec) -> tuple[str, ...]:
+    ca_file = getattr(store, "ca_file", None)
+    return ("--cacert", ca_file) if ca_file else ()
+
+
+def _authority_file(store: StoreSpec, credential: Credential | None) -> dict[str, str]:
+    """The certificate authority out of the credential; `ca_file` says more."""
+    ca = credential.secret("ca") if credential else None
+    return {"--cacert": ca} if ca and not getattr(store, "ca_file", None) else {}
 
 
 def _pair(credential: Credential, provider: str) -> tuple[str, str]:
@@ -114,16 +156,13 @@ def _s3(store: S3Store, credential: Credential | None, path: str) -> StoreAccess
         variables["AWS_DEFAULT_REGION"] = store.region
     if store.storage_class:
         options.append(f"--option=s3.storage-class={store.storage_class}")
-    authority = credential.secret("ca") if credential else None
-    if store.ca_file:
-        options += ["--cacert", store.ca_file]
-        authority = None
     return StoreAccess(
         location=f"s3:{store.endpoint.rstrip('/')}/{store.bucket}/{path}",
         variables=variables,
         replaced=_AWS_IDENTITY if credential is not None else (),
         options=tuple(options),
-        file_options={"--cacert": authority} if authority else {},
+        file_options=_authority_file(store, credential),
+        question=store.endpoint,
     )
 
 
@@ -140,13 +179,13 @@ def _gcs(store: GcsStore, credential: Credential | None, path: str) -> StoreAcce
             raise ConfigurationError("the credential of the gcs storage needs `keyfile_dict` or an access token")
     if store.project:
         variables["GOOGLE_PROJECT_ID"] = store.project
-    if store.endpoint:
-        variables["STORAGE_EMULATOR_HOST"] = store.endpoint  # of Google's own client library
     return StoreAccess(
         location=f"gs:{store.bucket}:/{path}",
         variables=variables,
         replaced=_GOOGLE_IDENTITY if credential is not None else (),
+        file_options=_authority_file(store, credential),
         file_variables=files,
+        question=f"https://storage.googleapis.com/storage/v1/b/{quote(store.bucket, safe='')}/o?maxResults=1",
     )
 
 
@@ -162,12 +201,16 @@ def _azure(store: AzureStore, credential: Credential | None, path: str) -> Store
             variables["AZURE_ACCOUNT_KEY"] = key
         else:
             raise ConfigurationError("the credential of the azure storage needs the account's key or `sas_token`")
+    suffix = store.endpoint_suffix or _AZURE_SUFFIX
     if store.endpoint_suffix:
-        variables["AZURE_ENDPOINT_SUFFIX"] = store.endpoint_suffix  # restic 0.16 and newer
+        variables["AZURE_ENDPOINT_SUFFIX"] = store.endpoint_suffix
     return StoreAccess(
         location=f"azure:{store.container}:/{path}",
         variables=variables,
         replaced=_AZURE_IDENTITY if credential is not None else (),
+        file_options=_authority_file(store, credential),
+        question=f"https://{account}.blob.{suffix}/" if (account := variables.get("AZURE_ACCOUNT_NAME")) else None,
+        needs=("0.16", f"the Azure endpoint suffix {suffix}") if suffix != _AZURE_SUFFIX else None,
     )
 
 
@@ -178,7 +221,34 @@ def _local(store: LocalStore, credential: Credential | None, path: str) -> Store
 def _sftp(store: SftpStore, credential: Credential | None, path: str) -> StoreAccess:
     # As a URL, because only this form takes a port; `//` after the host: an absolute path.
     folder = f"{store.path.rstrip('/')}/{path}"
-    return StoreAccess(location=f"sftp://{quote(store.user, safe='')}@{store.host}/{folder}")
+    location = f"sftp://{quote(store.user, safe='')}@{store.host}/{folder}"
+    host, _, port = store.host.partition(":")
+    settings = {"BatchMode": "yes", "Port": port or "22"}
+    if credential is None:
+        return StoreAccess(location=location, login_command=tuple(_ssh(settings, store.user, host)))
+    key, known_hosts = credential.secret("private_key"), credential.secret("known_hosts")
+    if not key or not known_hosts:
+        raise ConfigurationError(
+            "the credential of the sftp storage needs the extras `private_key` and `known_hosts` (by ssh-keyscan)"
+        )
+    settings |= {
+        "IdentitiesOnly": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": "{known_hosts}",
+        "IdentityFile": "{private_key}",
+    }
+    command = _ssh(settings, store.user, host)
+    return StoreAccess(
+        location=location,
+        files={"private_key": key if key.endswith("\n") else f"{key}\n", "known_hosts": known_hosts},
+        file_templates=(f"--option=sftp.command={shlex.join(command)}",),
+        login_command=tuple(command),
+    )
+
+
+def _ssh(settings: Mapping[str, str], user: str, host: str) -> list[str]:
+    words = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    return ["ssh", *words, "-l", user, host, "-s", "sftp"]
 
 
 def _rest(store: RestStore, credential: Credential | None, path: str) -> StoreAccess:
@@ -186,16 +256,17 @@ def _rest(store: RestStore, credential: Credential | None, path: str) -> StoreAc
     host = parts.netloc.rpartition("@")[2]
     plain = parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/{path}/", query="", fragment="")
     location = f"rest:{urlunsplit(plain)}"
+    question = urlunsplit(parts._replace(netloc=host, query="", fragment=""))
     if credential is None:
-        return StoreAccess(location=location)
+        return StoreAccess(location=location, question=question)
     login, password = (quote(each, safe="") for each in _pair(credential, "rest"))
     # In the location, not in RESTIC_REST_USERNAME and _PASSWORD: restic before 0.17 does not know these.
     secret = f"rest:{urlunsplit(plain._replace(netloc=f'{login}:{password}@{host}'))}"
-    ca = credential.secret("ca")
     return StoreAccess(
         location=location,
         secret_location=secret,
-        file_options={"--cacert": ca} if ca else {},
+        file_options=_authority_file(store, credential),
+        question=question,
     )
 
 
@@ -207,13 +278,20 @@ def _b2(store: B2Store, credential: Credential | None, path: str) -> StoreAccess
         location=f"b2:{store.bucket}:{path}",
         variables=variables,
         replaced=("B2_ACCOUNT_ID", "B2_ACCOUNT_KEY") if credential is not None else (),
+        file_options=_authority_file(store, credential),
     )
 
 
 def _rclone(store: RcloneStore, credential: Credential | None, path: str) -> StoreAccess:
     remote, colon, folder = store.remote.partition(":")
     joined = "/".join(part for part in (folder.rstrip("/"), path) if part)
-    return StoreAccess(location=f"rclone:{remote}{colon or ':'}{joined}")
+    configuration = credential.secret("rclone_conf") if credential else None
+    if credential is not None and not configuration:
+        raise ConfigurationError("the credential of the rclone storage needs the extra `rclone_conf`")
+    return StoreAccess(
+        location=f"rclone:{remote}{colon or ':'}{joined}",
+        file_variables={"RCLONE_CONFIG": configuration} if configuration else {},
+    )
 
 
 _PROVIDERS: dict[type[Any], Callable[[Any, Credential | None, str], StoreAccess]] = {

@@ -23,8 +23,18 @@ from mongo_backup.objects.base import CredentialsReference
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-EXTRAS = ("ca", "certificate_key", "keyfile_dict", "sas_token", "session_token")
-"""Extras that the agent understands: PEM texts for TLS, a Google service account, an Azure SAS token, an AWS token."""
+EXTRAS = (
+    "ca",
+    "certificate_key",
+    "keyfile_dict",
+    "known_hosts",
+    "private_key",
+    "rclone_conf",
+    "sas_token",
+    "session_token",
+)
+"""Extras that the agent understands: PEM texts for TLS, a Google service account, an Azure SAS token, an AWS token, a
+key and the known hosts for SFTP, a configuration of rclone."""
 
 AWS_TYPE = "aws"
 AWS_KEYS_ALONE = frozenset({"region_name", "endpoint_url", "service_config", "config_kwargs", "verify"})
@@ -36,6 +46,11 @@ SHORTEST_MASKED = 5
 def backup_references(objects: Objects) -> Iterator[CredentialsReference | None]:
     """What a backup needs."""
     yield objects.target.spec.credentials
+    yield from repository_references(objects)
+
+
+def repository_references(objects: Objects) -> Iterator[CredentialsReference | None]:
+    """What the repository alone needs."""
     yield objects.storage.spec.credentials
     yield objects.configuration.spec.encryption
 

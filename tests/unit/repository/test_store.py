@@ -65,9 +65,9 @@ def test_variables(provider: str, credential: dict[str, Any], variables: dict[st
 
 @pytest.mark.parametrize("provider", SPECS)
 def test_secrets_stay_out_of_what_is_public(provider: str) -> None:
-    credential = {"username": "login", "password": SECRET, "extra": {"session_token": SECRET}}
-    found = access(provider, credential)
-    shown = repr(found) + found.location + " ".join(found.options)
+    extra = dict.fromkeys(("session_token", "private_key", "known_hosts", "rclone_conf"), SECRET)
+    found = access(provider, {"username": "login", "password": SECRET, "extra": extra})
+    shown = repr(found) + found.location + " ".join([*found.options, *found.file_templates, *found.login_command])
     assert "s3cr" not in shown
     assert SECRET in found.secrets(SECRET)
 
@@ -128,3 +128,48 @@ def test_an_identity_is_never_mixed_with_that_of_the_machine() -> None:
 def test_an_incomplete_credential(provider: str, credential: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=f"the credential of the {provider} storage needs"):
         access(provider, credential)
+
+
+def test_limits_and_sizes_go_to_every_store() -> None:
+    wanted = {"upload_limit": "20MiB", "download_limit": "1MiB", "pack_size": "64MiB", "compression": "off"}
+    for provider, scheme in {name: {"gcs": "gs"}.get(name, name) for name in SPECS}.items():
+        found = access(provider, transfer={"max_connections": 7, **wanted}).options
+        assert {"--limit-upload=20480", "--limit-download=1024", "--pack-size=64", "--compression=off"} <= set(found)
+        assert f"--option={scheme}.connections=7" in found
+        assert not [each for each in access(provider).options if "limit" in each or "pack" in each]
+
+
+@pytest.mark.parametrize("provider", ["s3", "gcs", "azure", "rest", "b2"])
+def test_the_authority_that_is_trusted(provider: str) -> None:
+    credential = {"username": "login", "password": SECRET, "extra": {"ca": "PEM"}}
+    assert access(provider, credential).file_options == {"--cacert": "PEM"}
+    named = access(provider, credential, ca_file="/etc/ca.pem")
+    assert named.file_options == {}
+    assert named.options[-2:] == ("--cacert", "/etc/ca.pem")
+
+
+def test_sftp_with_a_key_of_its_own_asks_nobody() -> None:
+    found = access("sftp", {"extra": {"private_key": "KEY", "known_hosts": "HOSTS"}})
+    assert found.files == {"private_key": "KEY\n", "known_hosts": "HOSTS"}
+    (command,) = found.file_templates
+    assert command.startswith("--option=sftp.command=ssh -o BatchMode=yes -o Port=2222 ")
+    assert command.endswith(" -l me@dom h -s sftp")
+    assert "StrictHostKeyChecking=yes" in command
+    with pytest.raises(ConfigurationError, match="known_hosts"):
+        access("sftp", {"extra": {"private_key": "KEY"}})
+
+
+def test_rclone_with_a_configuration_of_its_own() -> None:
+    assert access("rclone", {"extra": {"rclone_conf": "[drive]"}}).file_variables == {"RCLONE_CONFIG": "[drive]"}
+    assert access("rclone").file_variables == {}
+    with pytest.raises(ConfigurationError, match="rclone_conf"):
+        access("rclone", {"username": "me", "password": SECRET})
+
+
+def test_what_may_be_asked_without_a_credential() -> None:
+    assert access("gcs").question == "https://storage.googleapis.com/storage/v1/b/b/o?maxResults=1"
+    azure = {"username": "shop", "password": SECRET}
+    assert access("azure", azure, endpoint_suffix=None).question == "https://shop.blob.core.windows.net/"
+    assert access("azure", azure).needs == ("0.16", "the Azure endpoint suffix core.example.net")
+    assert access("azure", azure, endpoint_suffix=None).needs is None
+    assert access("rest", {"username": "me", "password": SECRET}).question == "https://h:8000/base/"
