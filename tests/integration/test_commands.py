@@ -15,6 +15,7 @@ from mongo_backup.cli.main import main
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
 from mongo_backup.journal import Journal, JournalEntry, JournalKind
+from mongo_backup.locks.target import occupy
 from mongo_backup.locks.window import read_window, set_window
 from mongo_backup.manifest.model import ClusterTime, ComponentRecord, Manifest
 from mongo_backup.manifest.store import archive_file, commit
@@ -25,6 +26,7 @@ from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.restic import Label, Repository
 from mongo_backup.topology.model import ChosenMember, ComponentRole, ReadMode
 from sandbox.replica_set import ReplicaSet
+from sandbox.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 OWNER = "backup.shop.daily/manual__1"
@@ -72,11 +74,17 @@ def connector(folder: Path, replica_set: ReplicaSet) -> Iterator[Connector]:
         yield connector
 
 
-def hold(connector: Connector, host: str) -> int:
+def hold(connector: Connector, host: str, *, lease_seconds: float = 600) -> int:
     """Raise a member's window the way a backup does, and return what it was."""
     former = read_window(connector, host)
     entry = JournalEntry(
-        kind=JournalKind.HISTORY_WINDOW, owner=OWNER, component="rs0", host=host, former=former, value=former + 77
+        kind=JournalKind.HISTORY_WINDOW,
+        owner=f"{OWNER} begun 2026-01-31T02:00:07.000005+00:00",
+        component="rs0",
+        host=host,
+        former=former,
+        value=former + 77,
+        lease_seconds=lease_seconds,
     )
     Journal(connector).write(entry)
     set_window(connector, host, former + 77)
@@ -88,25 +96,56 @@ def test_release_undoes_what_the_journal_says(
 ) -> None:
     host = replica_set.component.hosts[1]
     former = hold(connector, host)
-    assert main(["release", "shop", "--dry-run"]) == 0
-    assert f"alive: the history window of rs0 at {host}, held by {OWNER}" in capsys.readouterr().out
-    assert main(["release", "shop"]) == 0  # its lease has not expired: it belongs to a run that may be alive
-    assert capsys.readouterr().out.endswith("0 undone; 1 still held by a run that is alive (--all ends them)\n")
+    assert main(["release", "--target", "shop", "--dry-run"]) == 0
+    assert f"shop: alive: the history window of rs0 at {host}, held by {OWNER} begun" in capsys.readouterr().out
+    assert main(["release"]) == 0  # its lease has not expired: it belongs to a run that may be alive
+    assert capsys.readouterr().out.endswith("shop: 0 undone; 1 left alone, their lease has not ended\n")
+    assert main(["release", "--target", "shop", "--force"]) == 10
+    assert "name it with --run" in capsys.readouterr().err
+    assert main(["release", "--run", "backup.shop.daily/manual__2", "--force"]) == 0
+    assert capsys.readouterr().out == "shop: 0 undone\n"
     assert read_window(connector, host) == former + 77
-    assert main(["release", "shop", "--all", "--owner", OWNER]) == 0
-    assert capsys.readouterr().out.endswith("1 undone\n")
+    assert main(["release", "--run", OWNER, "--force"]) == 0
+    assert capsys.readouterr().out.endswith("shop: 1 undone\n")
     assert read_window(connector, host) == former
     assert Journal(connector).entries() == ()
 
 
+def test_release_by_default_undoes_what_has_expired(
+    connector: Connector, replica_set: ReplicaSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = replica_set.component.hosts[1]
+    former = hold(connector, host, lease_seconds=0.1)
+    wait_until(lambda: not Journal(connector).entries()[0].alive, what="the lease has ended", timeout=10)
+    occupy(connector, owner="restore.shop/manual__1")
+    assert main(["release"]) == 0
+    assert capsys.readouterr().out.endswith("shop: 1 undone; 1 left alone, their lease has not ended\n")
+    assert read_window(connector, host) == former
+    assert [entry.owner for entry in Journal(connector).entries()] == ["restore.shop/manual__1"]
+    assert main(["release", "--run", "restore.shop/manual__1", "--force"]) == 0
+    assert Journal(connector).entries() == ()
+
+
+def test_a_deployment_that_does_not_answer_does_not_stop_the_others(
+    folder: Path, connector: Connector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = {"kind": "AppBinding", "metadata": {"name": "away"}, "spec": {"topology": "standalone", "hosts": ["h:1"]}}
+    (folder / "away.yaml").write_text(yaml.safe_dump(away))
+    assert main(["release"]) == 12
+    printed = capsys.readouterr()
+    assert printed.out == "shop: 0 undone\n"
+    assert "away: the journal of h:1 cannot be reached" in printed.err
+    assert "not done: away" in printed.err
+
+
 def test_release_names_the_app_bindings_that_exist(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["release", "shpo"]) == 10
+    assert main(["release", "--target", "shpo"]) == 10
     assert "no AppBinding 'shpo'; these exist: shop (did you mean shop?)" in capsys.readouterr().err
 
 
 def test_credentials_that_others_can_read_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder.parent / "credentials.json").chmod(0o644)
-    assert main(["release", "shop"]) == 10
+    assert main(["release"]) == 10
     assert "others can read" in capsys.readouterr().err
 
 
