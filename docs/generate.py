@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic_core import PydanticUndefined
 
-from mongo_backup.agent import contract, restore_contract
+from mongo_backup.agent import contract, release_contract, restore_contract
 from mongo_backup.agent.registry import STEPS
 from mongo_backup.errors import ExitCode, error_class
 from mongo_backup.manifest import model as manifest
@@ -217,7 +217,12 @@ def steps() -> str:
 def requests() -> str:
     """Requests and results."""
     seen = {*_models_in(*KINDS.values()), *_models_in(manifest.Manifest, manifest.Inventory)}
-    models: list[type[Model]] = [contract.Envelope, contract.BackupRequest, restore_contract.RestoreRequest]
+    models: list[type[Model]] = [
+        contract.Envelope,
+        contract.BackupRequest,
+        restore_contract.RestoreRequest,
+        release_contract.WatchRequest,
+    ]
     models += [each for module in (contract, restore_contract) for each in _results(module)]
     return "\n\n".join(part for model in models for part in model_section(model, level=3, seen=seen)) + "\n"
 
@@ -252,7 +257,7 @@ def needs() -> str:
         "every component, a standalone too": privileges.COMMON,
         "every replica set": privileges.REPLICATED,
         "every replica set, with `consistency: locked`": privileges.LOCKING,
-        "the config server, or the replica set": privileges.JOURNALING,
+        "the config server, the replica set, or the standalone": privileges.JOURNALING,
         "the config server, where no mongos is named": privileges.BALANCING,
         "mongos, where one is named": privileges.BALANCING_ROUTED,
     }
@@ -284,6 +289,13 @@ def restore_tasks() -> str:
     return _task_table(RESTORE_TASKS)
 
 
+def release_tasks() -> str:
+    """The watchdog's task."""
+    from mongo_backup_airflow.builders.words import RELEASE_TASKS
+
+    return _task_table(RELEASE_TASKS)
+
+
 def metrics() -> str:
     """Every metric, by subject."""
     sections = []
@@ -291,13 +303,13 @@ def metrics() -> str:
         key = ", ".join(f"`{label}`" for label in each.key)
         rows = ["| Metric | Further labels | What it tells |", "| --- | --- | --- |"]
         for metric in each.metrics:
-            rows.append(f"| `{metric.name}` | {', '.join(f'`{one}`' for one in metric.labels)} | {_cell(metric.words)} |")
-        sections.append(f"## {each.subject}\n\n`job=\"{each.job}\"`, grouped by {key}.\n\n" + "\n".join(rows))
+            rows.append(
+                f"| `{metric.name}` | {', '.join(f'`{one}`' for one in metric.labels)} | {_cell(metric.words)} |"
+            )
+        sections.append(f'## {each.subject}\n\n`job="{each.job}"`, grouped by {key}.\n\n' + "\n".join(rows))
     return "\n\n".join(sections) + "\n"
 
 
-PARTS: dict[str, Callable[[], str]] = {
-    "metrics": metrics,
 def alerts() -> str:
     """Every alert with what to do about it."""
     groups = yaml.safe_load((ROOT / "include" / "monitoring" / "alerts.yaml").read_text("utf-8"))["groups"]
@@ -308,8 +320,10 @@ def alerts() -> str:
     return "\n".join(rows) + "\n"
 
 
-    "objects": objects,
+PARTS: dict[str, Callable[[], str]] = {
     "alerts": alerts,
+    "metrics": metrics,
+    "objects": objects,
     "metadata": metadata,
     "exit-codes": exit_codes,
     "steps": steps,
@@ -320,6 +334,7 @@ def alerts() -> str:
     "needs": needs,
     "backup-tasks": backup_tasks,
     "restore-tasks": restore_tasks,
+    "release-tasks": release_tasks,
 }
 
 if __name__ == "__main__":
