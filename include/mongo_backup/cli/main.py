@@ -23,6 +23,8 @@ COMMANDS: dict[str, str] = {
     "discover": "mongo_backup.cli.discover:discover",
     "roles": "mongo_backup.cli.roles:roles",
     "snapshots": "mongo_backup.cli.snapshots:snapshots",
+    "retention": "mongo_backup.cli.retention:app",
+    "repository": "mongo_backup.cli.repository:app",
     "release": "mongo_backup.cli.release:release",
     "agent": "mongo_backup.cli.agent:agent",
 }

@@ -17,6 +17,8 @@ MANIFEST = "manifest"
 VERIFICATION = "verification"
 """The component and the part of a verification's snapshot; its tag `result` is `verified` or `failed`."""
 VERIFIED = "verified"
+MARK = "mark"
+"""The component and the part of a mark's snapshot; its tag `mark` is the word."""
 
 
 class SetEntry(Model):
@@ -36,11 +38,18 @@ class SetEntry(Model):
     """When that verification ended."""
     verification_id: str | None = None
     """The snapshot with its record."""
+    mark_ids: tuple[tuple[str, str], ...] = ()
+    """Each mark with its snapshot: `pinned`, or words that policies know."""
 
     @property
     def complete(self) -> bool:
         """Whether it counts as a backup."""
         return self.manifest_id is not None
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The set's marks."""
+        return tuple(dict.fromkeys(word for word, _ in self.mark_ids))
 
     @property
     def verified(self) -> bool:
@@ -78,6 +87,12 @@ class SetCatalog:
         """Ids of the complete sets that are verified, oldest first: a retention never removes the last of them."""
         return tuple(each.set_id for each in self.complete(session) if each.verified)
 
+    def unverified(self, session: str | None = None) -> int:
+        """How many complete sets are newer than the newest one with a verdict, whichever that is."""
+        complete = self.complete(session)
+        newest = max((number for number, each in enumerate(complete, start=1) if each.verdict), default=0)
+        return len(complete) - newest
+
     def incomplete(self) -> tuple[SetEntry, ...]:
         """Sets without a manifest, oldest first: remains of failed backups, and backups that run now."""
         return tuple(each for each in self._entries if not each.complete)
@@ -112,5 +127,6 @@ def _entry(set_id: str, snapshots: list[Snapshot]) -> SetEntry:
         part_ids=tuple(each.id for each in newest_first if each is not manifest),
         verdict=judged.tag("result") if judged else None,
         judged=judged.time if judged else None,
+        mark_ids=tuple((word, each.id) for each in newest_first if (word := each.tag(MARK))),
         verification_id=judged.id if judged else None,
     )

@@ -53,10 +53,12 @@ class Label(Model):
     set_id: str
     component: str
     """A component of the target, or `manifest`."""
-    part: Literal["archive", "inventory", "manifest", "verification"]
+    part: Literal["archive", "inventory", "manifest", "verification", "mark"]
     session: str | None = None
     result: Literal["verified", "failed"] | None = None
     """Of a verification."""
+    mark: str | None = None
+    """Of a mark: `pinned`, or a word that a policy's `marks` names."""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -70,6 +72,7 @@ class Label(Model):
             "part": self.part,
             "session": self.session,
             "result": self.result,
+            "mark": self.mark,
         }
         if odd := next((value for value in values.values() if value and "," in value), None):
             raise ConfigurationError(f"{odd!r} cannot be a tag in a restic repository: it has a comma")

@@ -13,20 +13,18 @@ from datetime import UTC, datetime, timedelta
 from mongo_backup.manifest.catalog import SetCatalog, SetEntry
 from mongo_backup.objects.retention import RetentionSpec
 from mongo_backup.repository.restic import Repository
-from mongo_backup.retention.policy import RetentionPlan, SetTime, plan_retention
+from mongo_backup.retention.policy import PINNED, RetentionPlan, SetTime, plan_retention, plan_words
 
 logger = logging.getLogger(__name__)
 
 
-def plan_for(
-    catalog: SetCatalog, policy: RetentionSpec | None, *, session: str | None = None, verified: Collection[str] = ()
-) -> RetentionPlan:
+def plan_for(catalog: SetCatalog, policy: RetentionSpec | None, *, session: str | None = None) -> RetentionPlan:
     """What the policy would do to the complete sets; touches nothing.
 
     :param session: only the sets of this session: each session may have a policy of its own.
     """
-    sets = [SetTime(set_id=each.set_id, time=each.time) for each in catalog.complete(session)]
-    return plan_retention(sets, policy, verified=verified)
+    sets = [SetTime(set_id=each.set_id, time=each.time, marks=each.marks) for each in catalog.complete(session)]
+    return plan_retention(sets, policy, verified=catalog.verified(session))
 
 
 def apply_plan(repository: Repository, catalog: SetCatalog, plan: RetentionPlan) -> tuple[str, ...]:
@@ -34,8 +32,8 @@ def apply_plan(repository: Repository, catalog: SetCatalog, plan: RetentionPlan)
 
     :raises MongoBackupError: it was not finished; doing it again finishes it.
     """
-    for kept in plan.kept:
-        logger.info("keeping set %s (%s): %s", kept.set_id, kept.time.isoformat(), ", ".join(kept.reasons))
+    for words in plan_words(plan):
+        logger.info("%s", words)
     going = {each.set_id for each in plan.forgotten}
     entries = [each for each in catalog.complete() if each.set_id in going]
     _forget(repository, entries)
@@ -54,10 +52,14 @@ def clean_incomplete(
 
     :param older_than: spare a set whose newest part is younger: its backup may still run. Use more than the longest
         backup may take.
-    :param alive: ids of sets whose run still holds an entry in a journal; never touched.
+    :param alive: ids of sets whose run still holds an entry in a journal; never touched. Neither are pinned ones.
     """
     border = (now or datetime.now(UTC)) - older_than
-    dead = [each for each in catalog.incomplete() if each.time < border and each.set_id not in alive]
+    dead = [
+        each
+        for each in catalog.incomplete()
+        if each.time < border and each.set_id not in alive and PINNED not in each.marks
+    ]
     _forget(repository, dead)
     return tuple(entry.set_id for entry in dead)
 

@@ -3,7 +3,7 @@
 The rules are those of `restic forget` (https://restic.readthedocs.io/en/stable/060_forget.html), counted over complete
 sets in UTC: from the newest to the oldest, the first set of an hour, day, ISO week, month or year is kept until as many
 are kept as the policy says; `within` counts back from the newest set, so it never empties a repository whose backups
-stopped. On top of restic's rules the newest set and the newest verified set are always kept.
+stopped. On top of restic's rules the newest set, the newest verified set and every pinned set are always kept.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from datetime import UTC, datetime
 from mongo_backup.model import Model
 from mongo_backup.objects.retention import RetentionSpec
 
+PINNED = "pinned"
+"""The mark of a set that no policy removes."""
+
 
 class SetTime(Model):
     """One complete set."""
 
     set_id: str
     time: datetime
+    marks: tuple[str, ...] = ()
 
 
 class Kept(Model):
@@ -36,6 +40,20 @@ class RetentionPlan(Model):
 
     kept: tuple[Kept, ...] = ()
     forgotten: tuple[SetTime, ...] = ()
+
+
+def plan_words(plan: RetentionPlan) -> list[str]:
+    """The plan for people: a line for each set, newest first."""
+    lines: list[tuple[SetTime | Kept, str]] = [
+        *((each, f"keeps   {_shown(each)}: {', '.join(each.reasons)}") for each in plan.kept),
+        *((each, f"forgets {_shown(each)}") for each in plan.forgotten),
+    ]
+    lines.sort(key=lambda line: (line[0].time, line[0].set_id), reverse=True)
+    return [words for _, words in lines]
+
+
+def _shown(one: SetTime | Kept) -> str:
+    return f"{one.set_id} ({one.time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def _hour(time: datetime) -> tuple[int, ...]:
@@ -83,9 +101,12 @@ def plan_retention(
         reasons[newest_first[0].set_id].append("the newest")
     if checked := next((each.set_id for each in newest_first if each.set_id in verified), None):
         reasons[checked].append("the newest verified")
+    for each in newest_first:
+        if PINNED in each.marks:
+            reasons[each.set_id].append(PINNED)
     if policy is None:
-        for each in reasons.values():
-            each.append("no policy")
+        for words in reasons.values():
+            words.append("no policy")
     else:
         _apply(policy, newest_first, reasons)
     return RetentionPlan(
@@ -108,6 +129,8 @@ def _apply(policy: RetentionSpec, newest_first: list[SetTime], reasons: dict[str
         for each in newest_first:
             if each.time > border:
                 reasons[each.set_id].append("within")
+    for each in newest_first:
+        reasons[each.set_id] += [f"marked {mark}" for mark in each.marks if mark in policy.marks and mark != PINNED]
 
 
 def _apply_bucket(

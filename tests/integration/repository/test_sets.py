@@ -11,7 +11,7 @@ import psutil
 import pytest
 from tests.integration.repository.conftest import PASSWORD
 
-from mongo_backup.errors import MongoBackupError, PermanentError, PreconditionError, TransientError
+from mongo_backup.errors import ConfigurationError, MongoBackupError, PermanentError, PreconditionError, TransientError
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.model import ComponentRecord, Inventory, Manifest, NamespaceRecord
 from mongo_backup.manifest.store import (
@@ -29,6 +29,8 @@ from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.read import SnapshotReader, read_file
 from mongo_backup.repository.restic import Label, Repository
 from mongo_backup.retention.apply import apply_plan, clean_incomplete, plan_for
+from mongo_backup.retention.marks import add_mark, any_set, remove_mark
+from mongo_backup.retention.policy import PINNED
 from mongo_backup.topology.model import ChosenMember, ComponentRole, ReadMode
 
 pytestmark = pytest.mark.integration
@@ -153,6 +155,31 @@ def test_retention_takes_the_manifest_first_and_heals(repository: Repository, mo
     assert [each.set_id for each in left.complete()] == ["two"]
     assert [each.part_ids for each in left.incomplete()] == [(running,)]
     assert apply_plan(repository, left, plan) == (), "nothing is left to do"
+
+
+def test_pinned_sets_and_pinned_remains_stay_until_unpinned(repository: Repository) -> None:
+    for name in ("one", "two", "three"):
+        commit(repository, manifest(name, dump(repository, name)))
+    dump(repository, "failed")
+    catalog = SetCatalog.read(repository)
+    assert add_mark(repository, any_set(catalog, "one"), PINNED, reason="before the migration")
+    assert add_mark(repository, any_set(catalog, "failed"), PINNED)
+    with pytest.raises(ConfigurationError, match="three, two, one"):
+        any_set(catalog, "four")
+
+    marked = SetCatalog.read(repository)
+    assert not add_mark(repository, any_set(marked, "one"), PINNED), "once is enough"
+    later = datetime.now(UTC) + timedelta(days=2)
+    assert clean_incomplete(repository, marked, older_than=timedelta(hours=1), now=later) == ()
+    assert apply_plan(repository, marked, plan_for(marked, RetentionSpec(last=1))) == ("two",)
+
+    assert remove_mark(repository, any_set(marked, "one"), PINNED)
+    assert remove_mark(repository, any_set(marked, "failed"), PINNED)
+    free = SetCatalog.read(repository)
+    assert not remove_mark(repository, any_set(free, "one"), PINNED)
+    assert clean_incomplete(repository, free, older_than=timedelta(hours=1), now=later) == ("failed",)
+    assert apply_plan(repository, free, plan_for(free, RetentionSpec(last=1))) == ("one",)
+    assert {each.tag("set") for each in repository.snapshots()} == {"three"}
 
 
 def test_a_stream_that_is_cut_short_never_counts_as_whole(repository: Repository) -> None:

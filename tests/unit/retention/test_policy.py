@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mongo_backup.objects.retention import RetentionSpec
-from mongo_backup.retention.policy import RetentionPlan, SetTime, plan_retention
+from mongo_backup.retention.policy import PINNED, RetentionPlan, SetTime, plan_retention, plan_words
 
 NOON = datetime(2024, 3, 3, 12, tzinfo=UTC)
 
@@ -51,6 +51,27 @@ def test_within_counts_from_the_newest_set() -> None:
 def test_the_newest_verified_set_stays() -> None:
     plan = plan_retention(sets(0, 1, 2, 3), policy(last=1), verified={"h2", "h3", "unknown"})
     assert kept(plan) == {"h0": ("the newest", "last 1 of 1"), "h2": ("the newest verified",)}
+
+
+def test_a_pinned_set_stays_whatever_the_policy_says() -> None:
+    marked = [one.model_copy(update={"marks": ("pinned",)}) if one.set_id == "h2" else one for one in sets(0, 1, 2, 3)]
+    assert kept(plan_retention(marked, policy(last=1)))["h2"] == ("pinned",)
+
+
+def test_marks_count_where_a_policy_names_them() -> None:
+    marked = [one.model_copy(update={"marks": ("audit",)}) if one.set_id == "h3" else one for one in sets(0, 1, 2, 3)]
+    assert set(kept(plan_retention(marked, policy(last=1)))) == {"h0"}
+    assert kept(plan_retention(marked, policy(last=1, marks=["audit", "law"])))["h3"] == ("marked audit",)
+    assert set(kept(plan_retention(marked, policy(marks=["audit"])))) == {"h0", "h3"}
+
+
+def test_the_plan_can_be_read() -> None:
+    words = plan_words(plan_retention(sets(0, 1, 24), policy(daily=2)))
+    assert words == [
+        "keeps   h0 (2024-03-03 12:00:00 UTC): the newest, daily 1 of 2",
+        "forgets h1 (2024-03-03 11:00:00 UTC)",
+        "keeps   h24 (2024-03-02 12:00:00 UTC): daily 2 of 2",
+    ]
 
 
 def test_no_policy_keeps_everything() -> None:
@@ -123,3 +144,17 @@ def test_a_wider_policy_keeps_no_less(extra: str) -> None:
     narrow = plan_retention(given_sets, policy(daily=3))
     wide = plan_retention(given_sets, policy(**{"daily": 3, extra: 6}))
     assert set(kept(narrow)) <= set(kept(wide))
+
+
+@given(any_sets, any_policy, st.sets(st.integers(0, 39)), st.sets(st.integers(0, 39)))
+def test_pinned_and_marked_sets_stay_and_push_nothing_out(
+    found: list[SetTime], rules: RetentionSpec, pinned: set[int], audited: set[int]
+) -> None:
+    def marks(number: int) -> tuple[str, ...]:
+        return (*((PINNED,) if number in pinned else ()), *(("audit",) if number in audited else ()))
+
+    marked = [one.model_copy(update={"marks": marks(int(one.set_id[1:]))}) for one in found]
+    with_marks = rules.model_copy(update={"marks": ("audit",)})
+    stays = set(kept(plan_retention(marked, with_marks)))
+    asked = {one.set_id for one in marked if one.marks}
+    assert stays == set(kept(plan_retention(found, rules))) | asked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from mongo_backup.agent.contract import BackupRequest, RetentionResult
 from mongo_backup.agent.session import connect, open_repository, session_of
@@ -10,12 +11,20 @@ from mongo_backup.credentials import Credentials
 from mongo_backup.journal import Journal
 from mongo_backup.locks.target import leased
 from mongo_backup.manifest.catalog import SetCatalog
+from mongo_backup.objects.configuration import Session
+from mongo_backup.objects.retention import RetentionSpec
 from mongo_backup.retention.apply import apply_plan, clean_incomplete, plan_for
 
 logger = logging.getLogger(__name__)
 
 REMAINS_FACTOR = 2
 """Remains are left alone for this many times the longest backup: their run may still be at work, or be looked into."""
+
+
+def remains_age(session: Session, policy: RetentionSpec | None) -> timedelta:
+    """How old the remains of a failed backup must be before they go."""
+    wanted = policy.failed if policy and policy.failed else timedelta()
+    return max(REMAINS_FACTOR * session.backup_timeout, wanted)
 
 
 def apply_retention(request: BackupRequest, credentials: Credentials) -> RetentionResult:
@@ -36,7 +45,7 @@ def apply_retention(request: BackupRequest, credentials: Credentials) -> Retenti
         catalog = SetCatalog.read(repository)
         plan = plan_for(catalog, policy.spec if policy else None, session=request.session)
         forgotten = apply_plan(repository, catalog, plan)
-        older_than = REMAINS_FACTOR * session_of(request).backup_timeout
+        older_than = remains_age(session_of(request), policy.spec if policy else None)
         for set_id in clean_incomplete(repository, catalog, older_than=older_than, alive=alive):
             logger.info("Removed what a backup without a manifest had left: set %s", set_id)
         repository.unlock_stale()  # a run that could not reach the store, or was killed, could not remove its own
