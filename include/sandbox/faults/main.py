@@ -41,7 +41,10 @@ def faults(
         say(f"Nine mongods, an S3 store and a proxy before each are up after {time.monotonic() - began:.0f} s")
         for number, case in enumerate(chosen, 1):
             at = time.monotonic()
-            outcome = run_case(stage, case)
+            try:
+                outcome = run_case(stage, case)
+            except Exception as error:  # noqa: BLE001 - a case that cannot be judged is a problem of that case
+                outcome = Outcome(case=case, problems=[f"not judged: {type(error).__name__}: {error}"[:600]])
             outcomes.append(outcome)
             if record is not None:
                 with record.open("a") as file:

@@ -56,20 +56,22 @@ class LocalRunner:
                 stack.callback(os.close, descriptor)
             stack.callback(self.stop)
             credentials = secret_pipe(call.credentials.get_secret_value())
+            # The agent holds its slot itself too: should its guard be killed, it still has marks to undo.
+            held = os.dup(slot.fileno())
             try:
                 if self._stopped:
                     raise InterruptedByRequestError(f"{call.step} was stopped before its agent was started")
                 guard = subprocess.Popen(
-                    self._command(call.step, leash, log, passed=(request, result, credentials)),
+                    self._command(call.step, leash, log, passed=(request, result, credentials, held)),
                     stdin=subprocess.DEVNULL,
                     stdout=log_writer,
                     stderr=log_writer,
-                    pass_fds=(leash, log, request, result, credentials, slot.fileno()),
+                    pass_fds=(leash, log, request, result, credentials, held, slot.fileno()),
                     start_new_session=True,
                     env=agent_environment(credentials),
                 )
             finally:
-                for descriptor in (leash, log_writer, credentials):
+                for descriptor in (leash, log_writer, credentials, held):
                     os.close(descriptor)
                 slot.close()
             asked = self._follow(guard, log)
@@ -98,8 +100,8 @@ class LocalRunner:
         if leash >= 0:
             os.close(leash)
 
-    def _command(self, step: str, leash: int, log: int, *, passed: tuple[int, int, int]) -> list[str]:
-        request, result, _ = passed
+    def _command(self, step: str, leash: int, log: int, *, passed: tuple[int, int, int, int]) -> list[str]:
+        request, result, *_ = passed
         return [
             *(sys.executable, "-I", "-S", str(GUARD)),
             *(str(leash), str(log), str(self._grace_seconds), ",".join(str(each) for each in passed)),
@@ -124,6 +126,9 @@ def _envelope(step: str, code: int, text: str, *, asked: bool) -> Envelope:
         return found
     if asked:  # before it could listen, or because it did not
         reason, kind = "the agent was asked to end, and ended", ExitCode.INTERRUPTED
+    elif code < 0:  # the agent undoes its marks now and ends; another try waits for that (`slots`)
+        name = signal.Signals(-code).name
+        reason, kind = f"the agent's guard was ended by {name}, and the agent with it", ExitCode.TRANSIENT
     elif code > 128 and code != ExitCode.INTERRUPTED:
         name = signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
         reason, kind = f"the agent was ended by {name}: by a person, or for want of memory", ExitCode.TRANSIENT

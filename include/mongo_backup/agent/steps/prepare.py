@@ -57,6 +57,7 @@ def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
         )
         with open_repository(request, credentials) as repository:
             opened = repository.ensure()
+            repository.unlock_stale()  # of runs that were killed or lost the store: a prune would stumble over them
             logger.info(
                 "Repository %s answers and takes the password (restic %s)", repository.location, repository.version
             )

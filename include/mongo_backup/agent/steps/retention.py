@@ -30,8 +30,7 @@ def remains_age(session: Session, policy: RetentionSpec | None) -> timedelta:
 def apply_retention(request: BackupRequest, credentials: Credentials) -> RetentionResult:
     """Forget what the policy does not keep; without a policy everything is kept. Data go with the next prune.
 
-    Remains of backups that died without a manifest go too, once their run is surely over, and so do restic's locks of
-    processes that are gone: the next prune would stumble over them.
+    Remains of backups that died without a manifest go too, once their run is surely over.
 
     :raises MongoBackupError: it was not finished; doing it again finishes it.
     """
@@ -48,6 +47,5 @@ def apply_retention(request: BackupRequest, credentials: Credentials) -> Retenti
         older_than = remains_age(session_of(request), policy.spec if policy else None)
         for set_id in clean_incomplete(repository, catalog, older_than=older_than, alive=alive):
             logger.info("Removed what a backup without a manifest had left: set %s", set_id)
-        repository.unlock_stale()  # a run that could not reach the store, or was killed, could not remove its own
     logger.info("Retention keeps %d sets of this session and forgot %d", len(plan.kept), len(forgotten))
     return RetentionResult(kept=len(plan.kept), forgotten=forgotten)
