@@ -16,11 +16,15 @@ from sandbox.objects import configuration
 Load = Callable[..., Any]
 
 
+PING = {"name": "ping", "http": {"url": "https://chat.example/hook"}}
+
+
 def every_kind() -> list[Objects]:
     """Configurations whose DAGs have every shape there is."""
-    approved = shop()
+    approved = shop(hooks={"before": [PING], "after": [PING]})
     approved["metadata"] = {"name": "approved", "labels": {"team": "shop", "gold": ""}}
-    approved["spec"]["restore"] = {"approval": True}
+    approved["spec"]["restore"] = {"approval": True, "hooks": {"before": [PING], "after": [PING]}}
+    approved["spec"]["verification"] = {"schedule": "0 6 * * 0", "timezone": "Europe/Berlin", "after_backups": 7}
     return [
         approved,
         configuration(name="windows", target="sharded", session={"name": "s", "consistency": "snapshot"}),
@@ -88,13 +92,14 @@ def test_every_act_has_its_undo(dags: dict[str, Any]) -> None:
             teardown = dag.get_task(undo[name])
             assert teardown.is_teardown
             assert name in {task.task_id for task in teardown.upstream_list if task.is_setup}
-        assert {t.task_id for t in dag.tasks if t.is_teardown} == {undo[name] for name in setups} | {"finish"}
+        always = {"finish", "hooks_after"} & set(dag.task_ids)
+        assert {t.task_id for t in dag.tasks if t.is_teardown} == {undo[name] for name in setups} | always
 
 
 def test_undoing_is_tried_many_times(dags: dict[str, Any]) -> None:
     for dag in dags.values():
         for task in dag.tasks:
-            if task.is_teardown:
+            if task.is_teardown and task.task_id != "hooks_after":
                 assert task.retries == 20
                 assert task.retry_delay.total_seconds() == 30
                 assert not task.retry_exponential_backoff

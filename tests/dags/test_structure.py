@@ -124,6 +124,41 @@ def test_restore_with_approval_before_anything_is_touched(load: Load) -> None:
     assert found == expected
 
 
+PING = {"name": "ping", "http": {"url": "https://chat.example/hook"}, "timeout": "1m", "retries": 1}
+HOOKS = {"before": [PING], "after": [{**PING, "when": "failure"}]}
+
+
+def test_hooks_before_anything_is_touched_and_after_all_else(load: Load) -> None:
+    document = shop("sharded", hooks=HOOKS)
+    document["spec"]["restore"] = {"approval": True, "hooks": HOOKS}
+    dags = load(document).dags
+    expected = {
+        **SHARDED,
+        "prepare": {"hooks_before"},
+        "hooks_before": {"disable_balancer"},
+        "push_metrics": {"hooks_after", "finish"},
+        "hooks_after": {"finish"},
+    }
+    for undo in ("unlock_secondaries", "unlock_config_server", "enable_balancer"):
+        expected[undo] = expected[undo] | {"hooks_after"}
+    assert order(dags["backup.shop.nightly"]) == expected
+    found = order(dags["restore.shop"])
+    assert found["approve"] == {"hooks_before"}
+    assert found["hooks_before"] == {"disable_balancer"}
+    assert found["push_metrics"] == found["enable_balancer"] - {"push_metrics"} | {"hooks_after", "finish"}
+    for dag in (dags["backup.shop.nightly"], dags["restore.shop"]):
+        after = dag.get_task("hooks_after")
+        assert after.is_teardown
+        assert not after.on_failure_fail_dagrun
+        assert not [task for task in after.upstream_list if task.is_setup]
+        assert after.execution_timeout.total_seconds() == 2 * 60 + 10 + 300
+
+
+def test_only_the_hooks_that_there_are(load: Load) -> None:
+    found = order(load(shop("standalone", hooks={"after": [PING]})).dags["backup.shop.nightly"])
+    assert found == {**STANDALONE, "push_metrics": {"hooks_after", "finish"}, "hooks_after": {"finish"}}
+
+
 def test_mapped_tasks(load: Load) -> None:
     document = shop(backup_timeout="3h")
     document["spec"]["execution"] = {"max_parallel_dumps": 3, "pool": "disks"}

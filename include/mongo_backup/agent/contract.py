@@ -36,6 +36,7 @@ class BackupStep(StrEnum):
     """Steps of a backup, in the order of the DAG."""
 
     PREPARE = "prepare"
+    HOOKS_BEFORE = "hooks_before"
     DISABLE_BALANCER = "disable_balancer"
     IDENTIFY_SECONDARIES = "identify_secondaries"
     LOCK_CONFIG_SERVER = "lock_config_server"
@@ -47,6 +48,7 @@ class BackupStep(StrEnum):
     COMMIT_SNAPSHOT = "commit_snapshot"
     APPLY_RETENTION = "apply_retention"
     PUSH_METRICS = "push_metrics"
+    HOOKS_AFTER = "hooks_after"
     FINISH = "finish"
 
 
@@ -67,6 +69,17 @@ class RunIdentity(Model):
     def owner(self) -> str:
         """One text for the journal: this run, and no other Airflow's of the same name."""
         return f"{self.name} begun {self.started}" if self.started else self.name
+
+
+class RunOutcome(Model):
+    """How a run went, judged by all its tasks but the last ones."""
+
+    success: bool
+    """Every task did what it should."""
+    complete: bool
+    """The set was made, or the restore was equal to it: a run can fail all the same."""
+    reason: str | None = None
+    """The tasks that did not succeed."""
 
 
 class Objects(Model):
@@ -125,6 +138,8 @@ class BackupRequest(Model):
     """`push_metrics`: what `commit_snapshot` returned."""
     retained: RetentionResult | None = None
     """`push_metrics`: what `apply_retention` returned."""
+    outcome: RunOutcome | None = None
+    """`hooks_after`: how the run went."""
 
 
 class PrepareResult(Model):
@@ -236,6 +251,22 @@ class FinishResult(Model):
     """Nothing of this run is left on the target."""
 
     swept: tuple[str, ...] = ()
+class HookResult(Model):
+    """How one hook ended."""
+
+    hook: str
+    ok: bool
+    tries: int
+    seconds: float
+    reason: str | None = None
+
+
+class HooksResult(Model):
+    """What the hooks did, in their order."""
+
+    ran: tuple[HookResult, ...] = ()
+
+
 
 
 BackupRequest.model_rebuild()

@@ -58,6 +58,7 @@ STEPS: dict[str, Step] = {
         {
             "prepare": "prepare:prepare",
             "disable_balancer": "balancer:disable_balancer",
+            "hooks_before": "hooks:before_backup",
             "identify_secondaries": "members:identify_secondaries",
             "lock_config_server": "locks:lock_config_server",
             "lock_secondaries": "locks:lock_secondaries",
@@ -69,6 +70,7 @@ STEPS: dict[str, Step] = {
             "apply_retention": "retention:apply_retention",
             "push_metrics": "metrics:push_metrics",
             "finish": "finish:finish",
+            "hooks_after": "hooks:after_backup",
         },
     ),
     **_family(
@@ -77,6 +79,7 @@ STEPS: dict[str, Step] = {
         {
             "plan_restore": "restore_plan:plan_restore",
             "disable_balancer": "restore_control:disable_balancer",
+            "hooks_before": "hooks:before_restore",
             "drop_existing": "restore_data:drop_existing",
             "restore": "restore_data:restore",
             "restore_metadata": "restore_data:restore_metadata",
@@ -85,6 +88,7 @@ STEPS: dict[str, Step] = {
             "enable_balancer": "restore_control:enable_balancer",
             "push_metrics": "restore_control:push_metrics",
             "finish": "restore_control:finish",
+            "hooks_after": "hooks:after_restore",
         },
     ),
     **_family(

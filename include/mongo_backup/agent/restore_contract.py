@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from mongo_backup.agent.contract import Objects, RunIdentity
+from mongo_backup.agent.contract import Objects, RunIdentity, RunOutcome
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.model import Model
 from mongo_backup.objects.app_binding import AppBinding, TopologyKind
@@ -18,6 +18,7 @@ class RestoreStep(StrEnum):
     """Steps of a restore, in the order of the DAG."""
 
     PLAN_RESTORE = "plan_restore"
+    HOOKS_BEFORE = "hooks_before"
     DISABLE_BALANCER = "disable_balancer"
     DROP_EXISTING = "drop_existing"
     RESTORE = "restore"
@@ -26,6 +27,7 @@ class RestoreStep(StrEnum):
     VERIFY_RESTORE = "verify_restore"
     ENABLE_BALANCER = "enable_balancer"
     PUSH_METRICS = "push_metrics"
+    HOOKS_AFTER = "hooks_after"
     FINISH = "finish"
 
 
@@ -178,6 +180,8 @@ class RestoreRequest(Model):
     """`push_metrics`: how long each task took; of a mapped one the longest."""
     run_seconds: float | None = None
     """`push_metrics`: since the run began."""
+    outcome: RunOutcome | None = None
+    """`hooks_after`: how the run went."""
 
     @property
     def binding(self) -> AppBinding:

@@ -13,7 +13,7 @@ from mongo_backup.model import Model
 from mongo_backup.objects.base import KubernetesStyleObject
 
 Engine = Literal["native", "mongodump"]
-TaskName = Literal["control", "backup", "restore", "verify", "maintain"]
+TaskName = Literal["control", "backup", "restore", "verify", "maintain", "hook"]
 
 DEFAULT_IMAGE = "mongo-backup-agent:0.1.0"
 

@@ -14,6 +14,8 @@ from mongo_backup.namespaces import NamespacePatterns
 from mongo_backup.objects.addon import Engine
 from mongo_backup.objects.base import CredentialsReference, KubernetesStyleObject, Name, Reference
 from mongo_backup.objects.quantities import Duration
+from mongo_backup.objects.hooks import Hooks
+from mongo_backup.objects.maintenance import MaintenanceSettings
 from mongo_backup.objects.schedule import Schedule
 from mongo_backup.objects.verification import VerificationSettings
 
@@ -117,6 +119,8 @@ class Session(Model):
     balancer: BalancerSettings = BalancerSettings()
     """How the balancer of a sharded cluster is stopped."""
 
+    hooks: Hooks = Hooks()
+    """What else is done before and after."""
 
 class RestoreSettings(Model):
     """The DAG `restore.<configuration>`."""
@@ -126,6 +130,8 @@ class RestoreSettings(Model):
     restore_timeout: Duration = timedelta(hours=24)
     """Longest time for the restore of one component."""
 
+    hooks: Hooks = Hooks()
+    """What else is done before and after."""
 
 class MetricsSettings(Model):
     """Where metrics go."""

@@ -12,6 +12,7 @@ from mongo_backup.objects.advice import similar
 from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.objects.base import CredentialsReference
 from mongo_backup.objects.configuration import BackupConfiguration, Consistency
+from mongo_backup.objects.hooks import Hooks
 from mongo_backup.objects.problems import Path
 
 if TYPE_CHECKING:
@@ -71,6 +72,14 @@ def _unreadable_secrets(configuration: BackupConfiguration, objects: ObjectSet) 
             binding.spec.restore_credentials if binding else None,
         ),
         (("spec", "storage"), "the BackupStorage's `credentials`", storage.spec.credentials if storage else None),
+    ]
+    hooks: list[tuple[Path, Hooks]] = [(("spec", "restore", "hooks"), spec.restore.hooks)]
+    hooks += [(("spec", "sessions", index, "hooks"), session.hooks) for index, session in enumerate(spec.sessions)]
+    references += [
+        (path, f"hook {hook.name!r}", reference)
+        for path, each in hooks
+        for hook in (*each.before, *each.after)
+        for reference in hook.references()
     ]
     for path, whose, reference in references:
         if reference is not None and reference.secret is not None:

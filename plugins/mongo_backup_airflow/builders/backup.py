@@ -2,9 +2,10 @@
 
 ::
 
-    prepare -> disable_balancer -> identify_secondaries -> lock_config_server -> lock_secondaries -> dump (mapped)
+    prepare -> hooks_before -> disable_balancer -> identify_secondaries -> lock_config_server -> lock_secondaries
+      -> dump (mapped)
       -> unlock_secondaries -> unlock_config_server -> enable_balancer            (teardowns of their setups)
-      -> commit_snapshot -> apply_retention -> push_metrics -> finish
+      -> commit_snapshot -> apply_retention -> push_metrics -> hooks_after -> finish
 
 A replica set has no balancer and no config server, a standalone has nothing to hold at all. Without locks
 (`consistency: snapshot`) the holding tasks are `widen_history_windows` and `restore_history_windows`.
@@ -20,6 +21,8 @@ from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TriggerRule
 from mongo_backup.agent.contract import BackupStep
 from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.objects.configuration import Consistency
+from mongo_backup.objects.hooks import Hook, longest
+from mongo_backup_airflow.assets import snapshots_asset, unverified_alias
 from mongo_backup_airflow.builders import wiring
 from mongo_backup_airflow.builders.words import BACKUP_TASKS, backup_description, backup_words
 from mongo_backup_airflow.operators.backup import (
@@ -30,6 +33,7 @@ from mongo_backup_airflow.operators.backup import (
     FinishBackupOperator,
     IdentifySecondariesOperator,
 )
+from mongo_backup_airflow.operators.hooks import BackupHooksOperator
 from mongo_backup_airflow.subject import Subject
 
 WIDEN = "widen_history_windows"
@@ -76,6 +80,8 @@ class _Tasks:
     def wire(self) -> None:
         """Make the tasks and put them in order."""
         prepare = self._task(BackupStep.PREPARE)
+        before = self._hooks(BackupStep.HOOKS_BEFORE, self.session.hooks.before)
+        after = self._hooks(BackupStep.HOOKS_AFTER, self.session.hooks.after)
         members = self._task(BackupStep.IDENTIFY_SECONDARIES, IdentifySecondariesOperator)
         stop, start = self._pair(BackupStep.DISABLE_BALANCER, BackupStep.ENABLE_BALANCER, there=self.sharded)
         lock_config, unlock_config = self._pair(
@@ -92,12 +98,11 @@ class _Tasks:
         retention = self._task(BackupStep.APPLY_RETENTION, execution_timeout=wiring.LONG)
         metrics = self._task(BackupStep.PUSH_METRICS, BackupMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
         finish = self._task(BackupStep.FINISH, FinishBackupOperator, **wiring.teardown_arguments())
-        wiring.chain_tasks(
-            [prepare, stop, members, lock_config, hold, dump, release, unlock_config, start, commit, retention, metrics]
-        )
+        wiring.chain_tasks([prepare, before, stop, members, lock_config, hold, dump])
+        wiring.chain_tasks([dump, release, unlock_config, start, commit, retention, metrics])
         if self.held:
             dump >> commit  # teardowns succeed after failed dumps too: the commit must see the dumps themselves
-        wiring.close_run(finish, after=[release, unlock_config, start, metrics])
+        wiring.close_run(finish, after=[release, unlock_config, start, metrics], hooks=after)
 
     def _task(
         self, step: BackupStep, kind: type[BackupOperator] = BackupOperator, *, name: str | None = None, **more: Any
@@ -111,6 +116,9 @@ class _Tasks:
             doc_md=BACKUP_TASKS[task_id],
             **more,
         )
+
+    def _hooks(self, step: BackupStep, hooks: tuple[Hook, ...]) -> BaseOperator | None:
+        return self._task(step, BackupHooksOperator, execution_timeout=longest(hooks)) if hooks else None
 
     def _pair(
         self, setup: BackupStep, teardown: BackupStep, *, there: bool, names: tuple[str, str] | None = None

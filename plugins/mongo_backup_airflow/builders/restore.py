@@ -2,8 +2,9 @@
 
 ::
 
-    plan_restore -> approve -> disable_balancer -> drop_existing -> restore (mapped) -> restore_metadata
-      -> build_indexes -> verify_restore -> enable_balancer (teardown) -> push_metrics -> finish
+    plan_restore -> approve -> hooks_before -> disable_balancer -> drop_existing -> restore (mapped)
+      -> restore_metadata -> build_indexes -> verify_restore -> enable_balancer (teardown) -> push_metrics
+      -> hooks_after -> finish
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from airflow.sdk import DAG, BaseOperator, Param, TriggerRule
 
 from mongo_backup.agent.restore_contract import Existing, RestoreStep, UserPolicy
 from mongo_backup.objects.app_binding import TopologyKind
+from mongo_backup.objects.hooks import Hook, longest
 from mongo_backup_airflow.builders import wiring
 from mongo_backup_airflow.builders.words import RESTORE_TASKS, restore_words
+from mongo_backup_airflow.operators.hooks import RestoreHooksOperator
 from mongo_backup_airflow.operators.restore import (
     WORDS_KEY,
     FinishRestoreOperator,
@@ -120,10 +123,11 @@ class _Tasks:
         verify = self._task(RestoreStep.VERIFY_RESTORE, **self.long)
         metrics = self._task(RestoreStep.PUSH_METRICS, RestoreMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
         finish = self._task(RestoreStep.FINISH, FinishRestoreOperator, **wiring.teardown_arguments())
-        wiring.chain_tasks([plan, self._approval(), stop, drop, restore, routing, indexes, verify, start, metrics])
+        wiring.chain_tasks([plan, self._approval(), before, stop, drop, restore, routing, indexes])
+        wiring.chain_tasks([indexes, verify, start, metrics])
         if start is not None:
             verify >> metrics  # a task with nothing but teardowns below it would count for the run's colour
-        wiring.close_run(finish, after=[start, metrics])
+        wiring.close_run(finish, after=[start, metrics], hooks=after)
 
     def _task(
         self, step: RestoreStep, kind: type[RestoreStepOperator] = RestoreStepOperator, **more: Any
@@ -141,6 +145,9 @@ class _Tasks:
         return MongoRestoreOperator.partial(
             task_id=RestoreStep.RESTORE.value,
             step=RestoreStep.RESTORE.value,
+        hooks = self.configuration.spec.restore.hooks
+        before = self._hooks(RestoreStep.HOOKS_BEFORE, hooks.before)
+        after = self._hooks(RestoreStep.HOOKS_AFTER, hooks.after)
             subject=self.subject,
             doc_md=RESTORE_TASKS["restore"],
             max_active_tis_per_dagrun=execution.max_parallel_dumps,
@@ -159,6 +166,9 @@ class _Tasks:
             subject=f"Restore {self.configuration.name} into {{{{ params.target }}}}?",
             body=f"{{{{ ti.xcom_pull('{RestoreStep.PLAN_RESTORE.value}', key='{WORDS_KEY}') }}}}",
             defaults=ApprovalOperator.REJECT,
+    def _hooks(self, step: RestoreStep, hooks: tuple[Hook, ...]) -> BaseOperator | None:
+        return self._task(step, RestoreHooksOperator, execution_timeout=longest(hooks)) if hooks else None
+
             response_timeout=APPROVAL_TIMEOUT,
             execution_timeout=None,
             ignore_downstream_trigger_rules=True,

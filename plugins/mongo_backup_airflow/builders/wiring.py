@@ -97,16 +97,23 @@ def chain_tasks(tasks: Iterable[BaseOperator | None]) -> None:
         before >> after
 
 
-def close_run(finish: BaseOperator, *, after: Iterable[BaseOperator | None]) -> None:
+def close_run(finish: BaseOperator, *, after: Iterable[BaseOperator | None], hooks: BaseOperator | None = None) -> None:
     """Make `finish` the last task.
 
     It hangs below the teardowns and the last ordinary task, each by itself: when a run is marked failed, ordinary
     tasks are skipped at once while teardowns still work. It must not hang below a setup, whose failure would keep it
     from running.
+
+    :param hooks: the hooks after the run: a teardown without setups too, so that they run whatever happens, when all
+        else is over; `finish` alone still decides.
     """
-    for task in after:
-        if task is not None:
-            task >> finish
+    last = [task for task in after if task is not None]
+    for task in last:
+        task >> finish
+    if hooks is not None:
+        last >> hooks
+        hooks >> finish
+        hooks.as_teardown()
     finish.as_teardown(on_failure_fail_dagrun=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mongo_backup.objects.configuration import Consistency, Session
+from mongo_backup.objects.hooks import Hooks
 from mongo_backup.objects.quantities import format_duration
 from mongo_backup.objects.verification import VerificationSettings
 from mongo_backup_airflow.subject import Subject
@@ -12,6 +13,7 @@ from mongo_backup_airflow.subject import Subject
 BACKUP_TASKS = {
     "prepare": "Checks all that can be checked before anything is touched: objects, credentials, privileges, topology, "
     "repository, oplog window, locks of others. Needs the target and the store.",
+    "hooks_before": "Runs the session's hooks before anything is touched; one that fails ends the run here.",
     "disable_balancer": "Stops the balancer, waits for a running migration round, and notes the state it had.",
     "identify_secondaries": "Chooses the member that each component is read from; the log says why.",
     "lock_config_server": "Locks the chosen member of the config server; `lock_secondaries` takes it over.",
@@ -26,12 +28,14 @@ BACKUP_TASKS = {
     "commit_snapshot": "Writes the manifest, last: from here on the snapshot exists.",
     "apply_retention": "Removes sets that no rule keeps, and what incomplete sets left behind.",
     "push_metrics": "Pushes metrics, of failed backups too.",
+    "hooks_after": "Runs the hooks for this outcome, whatever happened. The outcome is that of all tasks before it.",
     "finish": "Undoes what this run may have left on the target, then fails the run unless every task succeeded.",
 }
 
 RESTORE_TASKS = {
     "plan_restore": "Says what will be dropped and written; refuses what cannot work. Touches nothing.",
     "approve": "Waits for a person to approve the plan.",
+    "hooks_before": "Runs the restore's hooks before anything is touched; one that fails ends the run here.",
     "disable_balancer": "Stops the balancer and notes the state it had.",
     "drop_existing": "Drops what the plan says.",
     "restore": "Restores one component's documents into its primary. One task per component.",
@@ -40,6 +44,7 @@ RESTORE_TASKS = {
     "verify_restore": "Reads the target back and compares it with the manifest: counts, digests, UUIDs.",
     "enable_balancer": "Puts the balancer back into the state it had; tried many times.",
     "push_metrics": "Pushes metrics, of failed restores too.",
+    "hooks_after": "Runs the hooks for this outcome, whatever happened. The outcome is that of all tasks before it.",
     "finish": "Undoes what this run may have left on the target, then fails the run unless every task succeeded.",
 }
 
@@ -82,6 +87,7 @@ def backup_words(subject: Subject, session: Session) -> str:
         "Engine": session.engine or objects.addon.spec.function("backup").engine,
         "Retention": f"`{objects.retention.name}`" if objects.retention else "everything is kept",
         "Namespaces": _namespaces(session),
+        **_hooks(session.hooks),
         "Time limits": f"{format_duration(session.backup_timeout)} for the dump of a component, "
         f"{format_duration(session.max_lock_time)} for a lock",
     }
@@ -105,6 +111,7 @@ def restore_words(subject: Subject) -> str:
         "Approval": "a person must approve the plan"
         if objects.configuration.spec.restore.approval
         else "none: the restore starts when it is triggered",
+        **_hooks(objects.configuration.spec.restore.hooks),
     }
     return (
         f"# Restore of {objects.configuration.name}\n\n{_table(rows)}\n\n"
@@ -144,6 +151,15 @@ def verify_words(subject: Subject) -> str:
         "Restores a snapshot into a MongoDB that lives as long as the task, and compares it with its manifest. The "
         "verdict is in the repository: `mongo-backup snapshots list` shows it."
     )
+
+
+def _hooks(hooks: Hooks) -> dict[str, str]:
+    """A row each for the hooks before and after, as far as there are any."""
+    rows = {
+        "Hooks before": ", ".join(f"`{hook.name}`" for hook in hooks.before),
+        "Hooks after": ", ".join(f"`{hook.name}` ({hook.when})" for hook in hooks.after),
+    }
+    return {name: words for name, words in rows.items() if words}
 
 
 def _namespaces(session: Session) -> str:

@@ -27,7 +27,9 @@ class RestoreStepOperator(AgentOperator):
     """One step of a restore."""
 
     family = "restore"
-    side_by_side: ClassVar[frozenset[str]] = frozenset({RestoreStep.RESTORE, RestoreStep.ENABLE_BALANCER})
+    side_by_side: ClassVar[frozenset[str]] = frozenset(
+        {RestoreStep.RESTORE, RestoreStep.ENABLE_BALANCER, RestoreStep.HOOKS_AFTER}
+    )
 
     def request(self, context: Context) -> RestoreRequest:
         """What the agent gets; each result of an earlier task as far as it is there."""

@@ -1,0 +1,1 @@
+"""Hooks: HTTP requests, programs and database commands before and after a run."""
