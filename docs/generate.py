@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic_core import PydanticUndefined
 
-from mongo_backup.agent import contract, release_contract, restore_contract
+from mongo_backup.agent import contract, release_contract, restore_contract, verify_contract
 from mongo_backup.agent.registry import STEPS
 from mongo_backup.errors import ExitCode, error_class
 from mongo_backup.manifest import model as manifest
@@ -222,8 +222,9 @@ def requests() -> str:
         contract.BackupRequest,
         restore_contract.RestoreRequest,
         release_contract.WatchRequest,
+        verify_contract.VerifyRequest,
     ]
-    models += [each for module in (contract, restore_contract) for each in _results(module)]
+    models += [each for module in (contract, restore_contract, verify_contract) for each in _results(module)]
     return "\n\n".join(part for model in models for part in model_section(model, level=3, seen=seen)) + "\n"
 
 
@@ -268,6 +269,13 @@ def needs() -> str:
             on = "every collection" if on == "`.`" else on
             rows.append(f"| {where} | {on} | {', '.join(f'`{action}`' for action in sorted(actions))} |")
     return "\n".join(rows) + "\n"
+
+
+def verify_tasks() -> str:
+    """Tasks of a verification."""
+    from mongo_backup_airflow.builders.words import VERIFY_TASKS
+
+    return _task_table(VERIFY_TASKS)
 
 
 def _task_table(tasks: dict[str, str]) -> str:
@@ -334,6 +342,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "needs": needs,
     "backup-tasks": backup_tasks,
     "restore-tasks": restore_tasks,
+    "verify-tasks": verify_tasks,
     "release-tasks": release_tasks,
 }
 

@@ -28,9 +28,16 @@ def every_kind() -> list[Objects]:
     return [
         approved,
         configuration(name="windows", target="sharded", session={"name": "s", "consistency": "snapshot"}),
-        configuration(name="set", target="replica-set", session={"name": "s", "paused": True}),
+        configuration(
+            name="set", target="replica-set", session={"name": "s", "paused": True}, verification={"after_backups": 1}
+        ),
         configuration(name="windows-set", target="replica-set", session={"name": "s", "consistency": "snapshot"}),
-        configuration(name="single", target="standalone", session={"name": "s", "schedule": "@daily"}),
+        configuration(
+            name="single",
+            target="standalone",
+            session={"name": "s", "schedule": "@daily"},
+            verification={"schedule": "@weekly", "paused": True},
+        ),
     ]
 
 
@@ -38,7 +45,7 @@ def every_kind() -> list[Objects]:
 def dags(load: Load) -> dict[str, Any]:
     bag = load(*every_kind())
     assert bag.import_errors == {}
-    assert len(bag.dags) == 11
+    assert len(bag.dags) == 14
     return {dag.dag_id: dag for dag in runs_of(bag)}
 
 
@@ -165,6 +172,29 @@ def test_schedules(dags: dict[str, Any]) -> None:
     assert dags["backup.set.s"].schedule is None
     assert dags["backup.set.s"].is_paused_upon_creation is True
     assert dags["backup.approved.nightly"].is_paused_upon_creation is False
+
+
+def test_verifications_follow_a_schedule_or_backups_or_both(dags: dict[str, Any]) -> None:
+    from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable
+
+    both, after, cron = (dags[f"verify.{name}"] for name in ("approved", "set", "single"))
+    assert isinstance(both.schedule, AssetOrTimeSchedule)
+    assert both.schedule.timetable.expression == "0 6 * * 0"
+    assert str(both.schedule.timetable.timezone) == "Europe/Berlin"
+    assert after.schedule == [Asset("unverified.set", group="mongo-backup")]
+    assert isinstance(cron.schedule, CronTriggerTimetable)
+    assert cron.is_paused_upon_creation
+    assert "verify.windows" not in dags  # it does not ask for any
+
+
+def test_a_commit_tells_of_snapshots_and_only_where_asked_of_unverified_ones(dags: dict[str, Any]) -> None:
+    outlets = {
+        name: {outlet.name for outlet in dag.get_task("commit_snapshot").outlets}
+        for name, dag in dags.items()
+        if name.startswith("backup.")
+    }
+    assert outlets["backup.set.s"] == {"snapshots.set", "unverified.set"}
+    assert outlets["backup.single.s"] == {"snapshots.single"}
 
 
 def test_restores_start_by_hand_alone(dags: dict[str, Any]) -> None:

@@ -198,6 +198,31 @@ def test_form(load: Load) -> None:
         "users": "skip",
         "include": [],
         "exclude": [],
+        "rename": {},
     }
     assert params.get_param("target").schema["enum"] == ["other", "standalone"]
     assert dict(dags["restore.copy"].params)["target"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("target", "field", "good", "bad"),
+    [
+        (
+            "standalone",
+            "rename",
+            [None, {}, {"shop.orders": "shop.orders_old"}, {"shop.*": "shop_old.*"}, {"shop.a.b": "x.a.b"}],
+            [{"shop": "x.y"}, {"shop.orders": "orders"}, {"shop.orders": 5}, ["shop.orders"], {"shop.$cmd": "a.b"}],
+        ),
+        ("sharded", "shard_map", [None, {}, {"shard0": "rs-a"}], [{"shard0": ""}, {"shard0": 1}, "shard0"]),
+    ],
+)
+def test_the_form_checks_new_names(load: Load, target: str, field: str, good: list[Any], bad: list[Any]) -> None:
+    from airflow.sdk.exceptions import AirflowException
+
+    params = load(shop(target)).dags["restore.shop"].params
+    assert len({"rename", "shard_map"} & set(params)) == 1
+    for value in good:
+        assert params.get_param(field).resolve(value) == value
+    for value in bad:
+        with pytest.raises((AirflowException, ValueError)):
+            params.get_param(field).resolve(value)

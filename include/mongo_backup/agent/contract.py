@@ -231,6 +231,10 @@ class CommitResult(Model):
     documents: int
     bytes: int
     bytes_added: int
+    unverified: int = 0
+    """Complete sets, this one among them, that are newer than the last verification; 0: none is asked for."""
+    suspicious: tuple[str, ...] = ()
+    """Why the set is suspicious: the first reasons of the manifest's."""
 
 
 class RetentionResult(Model):

@@ -97,6 +97,7 @@ STEPS: dict[str, Step] = {
         {
             "choose_set": "verify:choose_set",
             "restore_and_compare": "verify:restore_and_compare",
+            "push_metrics": "verify:push_metrics",
             "finish": "verify:finish",
         },
     ),

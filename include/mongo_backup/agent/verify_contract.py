@@ -19,6 +19,7 @@ class VerifyStep(StrEnum):
 
     CHOOSE_SET = "choose_set"
     RESTORE_AND_COMPARE = "restore_and_compare"
+    PUSH_METRICS = "push_metrics"
     FINISH = "finish"
 
 
@@ -77,7 +78,11 @@ class VerifyRequest(Model):
     verified: VerificationResult | None = None
     """From `restore_and_compare` on, if it found nothing wrong."""
     states: dict[str, str] = Field(default_factory=dict)
-    """`finish`: states of the run's tasks."""
+    """`finish`, `push_metrics`: states of the run's tasks."""
+    step_seconds: dict[str, float] = Field(default_factory=dict)
+    """`push_metrics`: how long each task took."""
+    run_seconds: float | None = None
+    """`push_metrics`: since the run began."""
 
     @property
     def settings(self) -> VerificationSettings:

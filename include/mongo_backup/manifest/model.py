@@ -1,6 +1,7 @@
 """The manifest's form. It is written last: a set without a manifest does not exist for restore and retention.
 
-Nothing secret is in it. `format_version` grows when a reader must know of a change.
+Nothing secret is in it. `format_version` grows when a reader must know of a change; a field that a reader does not know
+is passed over, so that an older version reads what a newer one has written.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from mongo_backup.model import Model
 from mongo_backup.objects.addon import Engine
@@ -30,7 +31,13 @@ class ClusterTime(Model):
         return f"{self.t}.{self.i}"
 
 
-class NamespaceRecord(Model):
+class Recorded(Model):
+    """A part of a manifest."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class NamespaceRecord(Recorded):
     """One namespace of one component, as it was read."""
 
     db: str
@@ -58,14 +65,14 @@ class NamespaceRecord(Model):
         return f"{self.db}.{self.collection}"
 
 
-class Inventory(Model):
+class Inventory(Recorded):
     """All namespaces of one component, kept in the repository beside its archive."""
 
     component: str
     namespaces: tuple[NamespaceRecord, ...]
 
 
-class ComponentRecord(Model):
+class ComponentRecord(Recorded):
     """One component of a set."""
 
     name: str
@@ -93,7 +100,17 @@ class ComponentRecord(Model):
     namespaces: tuple[NamespaceRecord, ...] = ()
 
 
-class Manifest(Model):
+class SetFigures(Recorded):
+    """How large a set was, for comparison with later ones."""
+
+    set_id: str
+    documents: int
+    bytes: int
+    """Of all archives."""
+    namespaces: int
+
+
+class Manifest(Recorded):
     """One set: all components of one backup."""
 
     format_version: int = FORMAT_VERSION
@@ -114,6 +131,10 @@ class Manifest(Model):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     components: tuple[ComponentRecord, ...]
+    history: tuple[SetFigures, ...] = ()
+    """The sets before this one, of the same session and selection, oldest first."""
+    suspicious: tuple[str, ...] = ()
+    """Why somebody should look at this set: it differs wildly from those before it. Empty: nothing was noticed."""
     core_version: str
     agent_image: str | None = None
     restic_version: str

@@ -12,6 +12,7 @@ from mongo_backup.errors import ConfigurationError
 from mongo_backup.model import Model
 from mongo_backup.namespaces import NamespacePatterns
 from mongo_backup.objects.addon import Engine
+from mongo_backup.objects.anomaly import AnomalySettings
 from mongo_backup.objects.base import CredentialsReference, KubernetesStyleObject, Name, Reference
 from mongo_backup.objects.quantities import Duration
 from mongo_backup.objects.hooks import Hooks
@@ -166,6 +167,8 @@ class BackupConfigurationSpec(Model):
     """How it is restored."""
     verification: VerificationSettings | None = None
     """How sets are verified: makes the DAG `verify.<configuration>`; none: they are not."""
+    anomaly: AnomalySettings = AnomalySettings()
+    """When a set is marked as suspicious."""
     metrics: MetricsSettings | None = None
     """None: no metrics are pushed."""
 

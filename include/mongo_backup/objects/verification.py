@@ -47,7 +47,7 @@ class Check(Model):
     def _asks_and_expects(self) -> Self:
         if self.filter is not None and self.pipeline is not None:
             raise ValueError("write either `filter` or `pipeline`; a pipeline filters by `$match`")
-        if self.count is self.at_least is self.at_most is self.equals is None:
+        if {self.count, self.at_least, self.at_most} == {None} and self.equals is None:
             raise ValueError("expects nothing: write at least one of count, at_least, at_most, equals")
         return self
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TriggerRule
+from airflow.sdk import DAG, AssetAlias, BaseOperator, CronTriggerTimetable, TriggerRule
 
 from mongo_backup.agent.contract import BackupStep
 from mongo_backup.objects.app_binding import TopologyKind
@@ -147,6 +147,11 @@ class _Tasks:
             **({"pool": execution.pool} if execution.pool else {}),
         ).expand(member=members.output)
 
+    def _verification(self) -> list[AssetAlias]:
+        """What a commit tells that makes a verification run, where one is to follow backups."""
+        settings = self.configuration.spec.verification
+        return [unverified_alias(self.configuration.name)] if settings and settings.after_backups else []
+
     def _commit(self) -> BaseOperator:
         """It runs after the teardowns, however they went, and itself sees whether all dumps are there."""
         return self._task(
@@ -154,4 +159,5 @@ class _Tasks:
             CommitSnapshotOperator,
             trigger_rule=TriggerRule.ALL_DONE,
             execution_timeout=timedelta(hours=1),
+            outlets=[snapshots_asset(self.configuration.name), *self._verification()],
         )

@@ -100,6 +100,35 @@ def trigger_form(subject: Subject) -> dict[str, Param]:
             [], title="Only these namespaces", description_md="`shop.orders` or `shop.*`; empty: all.", **namespaces
         ),
         "exclude": Param([], title="Not these namespaces", description_md="`shop.orders` or `shop.*`.", **namespaces),
+        **(_new_shards() if subject.objects.target.spec.topology is TopologyKind.SHARDED else _new_names()),
+    }
+
+
+def _new_names() -> dict[str, Param]:
+    name = r"[^.$*\s]+\.(\*|[^$*\s]+)"
+    return {
+        "rename": Param(
+            {},
+            type=["null", "object"],
+            propertyNames={"pattern": f"^{name}$"},
+            additionalProperties={"type": "string", "pattern": f"^{name}$"},
+            title="New names",
+            description_md='`{"shop.orders": "shop.orders_old"}`, or a whole database: `{"shop.*": "shop_old.*"}`.',
+            section="Under other names",
+        )
+    }
+
+
+def _new_shards() -> dict[str, Param]:
+    return {
+        "shard_map": Param(
+            {},
+            type=["null", "object"],
+            additionalProperties={"type": "string", "minLength": 1},
+            title="Shards with another name",
+            description_md='Shards of the snapshot whose name on the target is another: `{"shard0": "rs-a"}`.',
+            section="Under other names",
+        )
     }
 
 

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from mongo_backup.agent.contract import BackupRequest, BackupStep
 from mongo_backup.objects.base import CredentialsReference
+from mongo_backup_airflow.assets import snapshots_asset, unverified_alias, unverified_asset
 from mongo_backup_airflow.hooks.credentials import backup_references
 from mongo_backup_airflow.operators.base import AgentOperator, all_results, run_identity
 from mongo_backup_airflow.operators.finish import FinishMixin, states_of_run, times_of_run
@@ -116,6 +117,18 @@ class CommitSnapshotOperator(BackupOperator):
                 f"nothing is committed: no dump of {', '.join(sorted(missing)) or 'any component'}"
             )
         return {"dumps": dumps}
+
+    def returned(self, result: dict[str, Any], context: Context) -> Any:
+        """The result; Airflow's assets get their events (`mongo_backup_airflow.assets`)."""
+        configuration = self.subject.objects.configuration
+        told = {name: result[name] for name in ("set_id", "documents", "bytes")}
+        told["session"] = self.subject.session
+        events = context["outlet_events"]
+        events[snapshots_asset(configuration.name)].extra = told
+        settings = configuration.spec.verification
+        if settings and settings.after_backups and result.get("unverified", 0) >= settings.after_backups:
+            events[unverified_alias(configuration.name)].add(unverified_asset(configuration.name), extra=told)
+        return result
 
 
 class BackupMetricsOperator(BackupOperator):

@@ -67,6 +67,7 @@ TASKS: dict[str, TaskName] = {
     "restore.restore": "restore",
     "restore.build_indexes": "restore",
     "restore.verify_restore": "verify",
+    "verify.restore_and_compare": "verify",
 }
 """Which of an addon's functions a step is part of; one that is not named is `control`, short and small."""
 

@@ -84,3 +84,6 @@ def test_the_newest_verification_counts() -> None:
     assert found.time == START + timedelta(minutes=20)
     assert {"v2", "v3"} <= set(found.part_ids)
     assert SetCatalog(LISTING).find("two").verdict is None
+    assert catalog.unverified() == 1  # "four"; "two" failed, so it was looked at
+    assert catalog.unverified("hourly") == SetCatalog(LISTING).unverified("hourly") == 1
+    assert SetCatalog(LISTING).unverified() == 3

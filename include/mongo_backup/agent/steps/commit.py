@@ -10,11 +10,18 @@ from datetime import UTC, datetime
 from mongo_backup.agent.contract import BackupRequest, CommitResult
 from mongo_backup.agent.session import open_repository
 from mongo_backup.credentials import Credentials
+from mongo_backup.errors import MongoBackupError
+from mongo_backup.manifest.anomaly import judged
 from mongo_backup.manifest.build import build_manifest
-from mongo_backup.manifest.store import commit, read_inventory
+from mongo_backup.manifest.catalog import SetCatalog
+from mongo_backup.manifest.model import Manifest
+from mongo_backup.manifest.store import commit, read_inventory, read_manifest
+from mongo_backup.repository.restic import Repository
 
 logger = logging.getLogger(__name__)
 
+_REASONS, _REASON_BYTES = 3, 300
+"""Of the result, which stays below 4 KiB; log and manifest have all."""
 IMAGE_VARIABLE = "MONGO_BACKUP_IMAGE"
 """Set in the agent image: its own name, for the manifest."""
 
@@ -24,6 +31,7 @@ def commit_snapshot(request: BackupRequest, credentials: Credentials) -> CommitR
 
     :raises PreconditionError: a component is missing; the set stays incomplete and does not exist for a restore.
     """
+    spec = request.objects.configuration.spec
     with open_repository(request, credentials) as repository:
         with ThreadPoolExecutor(max_workers=4) as pool:
             inventories = pool.map(
@@ -37,7 +45,13 @@ def commit_snapshot(request: BackupRequest, credentials: Credentials) -> CommitR
             restic_version=repository.version,
             agent_image=os.environ.get(IMAGE_VARIABLE),
         )
+        waiting = 0
+        if catalog := _catalog(request, repository):
+            manifest = judged(manifest, _before(request, repository, catalog), spec.anomaly)
+            waiting = _waiting(request, catalog)
         manifest_id = commit(repository, manifest)
+    for reason in manifest.suspicious:
+        logger.warning("Set %s is suspicious: %s", manifest.set_id, reason)
     added = sum(component.bytes_added for component in manifest.components)
     at = f"at cluster time {manifest.cluster_time}" if manifest.cluster_time else "without a cluster time"
     logger.info(
@@ -53,4 +67,39 @@ def commit_snapshot(request: BackupRequest, credentials: Credentials) -> CommitR
         documents=manifest.documents,
         bytes=manifest.bytes,
         bytes_added=added,
+        unverified=waiting,
+        suspicious=tuple(reason[:_REASON_BYTES] for reason in manifest.suspicious[:_REASONS]),
     )
+
+
+def _catalog(request: BackupRequest, repository: Repository) -> SetCatalog | None:
+    """The sets before this one. What is asked of them is worth less than the set: it never fails for them."""
+    spec = request.objects.configuration.spec
+    if not (spec.anomaly.enabled or (spec.verification and spec.verification.after_backups)):
+        return None
+    try:
+        return SetCatalog.read(repository)
+    except MongoBackupError as error:
+        logger.warning("The sets before this one cannot be listed, so it is compared with none: %s", error)
+        return None
+
+
+def _before(request: BackupRequest, repository: Repository, catalog: SetCatalog) -> Manifest | None:
+    """The manifest of the newest complete set of the session; another try's own is not looked at."""
+    others = [each for each in catalog.complete(request.session) if each.set_id != request.set_id]
+    if not (others and request.objects.configuration.spec.anomaly.enabled):
+        return None
+    try:
+        return read_manifest(repository, others[-1])
+    except MongoBackupError as error:
+        logger.warning("The set before this one cannot be read, so it is compared with none: %s", error)
+        return None
+
+
+def _waiting(request: BackupRequest, catalog: SetCatalog) -> int:
+    """How many sets wait for a verification, this one among them."""
+    settings = request.objects.configuration.spec.verification
+    if settings is None or settings.after_backups is None or settings.session not in (None, request.session):
+        return 0
+    there = any(each.set_id == request.set_id for each in catalog.complete())
+    return catalog.unverified(settings.session) + int(not there)

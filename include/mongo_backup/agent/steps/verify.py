@@ -6,14 +6,17 @@ import logging
 from datetime import UTC, datetime
 
 from mongo_backup import __version__
-from mongo_backup.agent.contract import FinishResult
-from mongo_backup.agent.verify_contract import ChooseResult, VerificationResult, VerifyRequest
+from mongo_backup.agent.contract import FinishResult, MetricsResult
+from mongo_backup.agent.verify_contract import ChooseResult, VerificationResult, VerifyRequest, VerifyStep
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import ConfigurationError, MongoBackupError, PermanentError, VerificationError
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.model import ComponentRecord, Manifest
 from mongo_backup.manifest.store import MANIFEST_FILE, decode_manifest
 from mongo_backup.memory import return_large_pieces
+from mongo_backup.metrics.attempt import Attempt
+from mongo_backup.metrics.verification import VerificationMetrics, push_verification
+from mongo_backup.objects.schedule import longest_interval
 from mongo_backup.repository.read import SnapshotReader, read_file
 from mongo_backup.repository.restic import Repository
 from mongo_backup.verify.record import VerificationRecord, write_record
@@ -76,6 +79,33 @@ def restore_and_compare(request: VerifyRequest, credentials: Credentials) -> Ver
         seconds=round(record.seconds, 3),
         **record.model_dump(
             include={"set_id", "session", "finished", "namespaces", "documents", "bytes", "digests", "indexes"}
+        ),
+    )
+
+
+def push_metrics(request: VerifyRequest, credentials: Credentials) -> MetricsResult:
+    """Push numbers about this verification to the configuration's Pushgateway, if it has one."""
+    settings = request.objects.configuration.spec.metrics
+    if settings is None:
+        return MetricsResult(pushed=False, reason="the configuration names no Pushgateway")
+    schedule, found = request.settings.schedule, request.verified
+    interval = longest_interval(schedule) if schedule else None
+    return push_verification(
+        settings.pushgateway,
+        VerificationMetrics(
+            configuration=request.objects.configuration.name,
+            attempt=Attempt(
+                ended=datetime.now(UTC),
+                success=request.states.get(VerifyStep.RESTORE_AND_COMPARE) == "success",
+                seconds=request.run_seconds or sum(request.step_seconds.values()),
+                step_seconds=request.step_seconds,
+                expected_interval_seconds=interval.total_seconds() if interval else None,
+            ),
+            cluster_time=found.cluster_time if found else None,
+            namespaces=found.namespaces if found else 0,
+            documents=found.documents if found else 0,
+            bytes=found.bytes if found else 0,
+            checks=found.checks if found else 0,
         ),
     )
 
