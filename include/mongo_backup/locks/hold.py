@@ -11,51 +11,26 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Literal
 
 from pymongo.errors import OperationFailure
 
 from mongo_backup.agent.contract import Held, LockResult
 from mongo_backup.cluster_time import cluster_time_supported, fix_cluster_time
 from mongo_backup.connection import Connector
-from mongo_backup.errors import ConflictError, MongoBackupError, PreconditionError, TransientError
-from mongo_backup.journal import LEASE_SECONDS, Journal, JournalEntry, JournalKind
+from mongo_backup.errors import ConflictError, PreconditionError, TransientError
 from mongo_backup.locks import fsync
+from mongo_backup.locks.claims import Claims, HoldSettings
 from mongo_backup.locks.probe import MemberProbe
-from mongo_backup.locks.release import release, undo
 from mongo_backup.locks.safety import lock_problem, measure
 from mongo_backup.locks.together import lock_all, on_all
-from mongo_backup.locks.window import read_window, set_window
 from mongo_backup.manifest.model import ClusterTime
-from mongo_backup.model import Model
 from mongo_backup.objects.configuration import Consistency
 from mongo_backup.topology.model import ChosenMember, ComponentRole, ReadMode, Topology
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-MEMBER_KINDS = frozenset({JournalKind.FSYNC_LOCK, JournalKind.HISTORY_WINDOW})
-_SHORTEST_WINDOW_SECONDS = 3600
-_WINDOW_FACTOR = 4
-"""The window is this much longer than the dump is expected to take."""
 _NAMESPACE_NOT_FOUND = 26
-
-
-class HoldSettings(Model):
-    """What a session says about holding members."""
-
-    owner: str
-    """`RunIdentity.owner`."""
-    set_id: str | None = None
-    max_lock_time: timedelta = timedelta(hours=6)
-    when_unsafe: Literal["snapshot", "fail"] = "snapshot"
-    max_lag_seconds: float = 30.0
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    wait_seconds: float = 60.0
-    """How long a member may take to reach T."""
-    lease_seconds: float = LEASE_SECONDS
 
 
 def lock_config_server(
@@ -96,8 +71,8 @@ class _Holder:
         self._topology = topology
         self._supported = cluster_time_supported(topology)
         self._settings = settings
-        self._journal = Journal(connector)
         self._members = on_all(members, self._with_safe_mode)
+        self._claims = Claims(connector, topology=topology, members=self._members, settings=settings)
         self._to_lock = [member for member in self._members if member.mode is ReadMode.LOCK]
         self._probes = [
             MemberProbe(connector, member, include=settings.include, exclude=settings.exclude)
@@ -107,16 +82,16 @@ class _Holder:
     def hold(self, *, with_cluster_time: bool) -> LockResult:
         if all(member.mode is ReadMode.PLAIN for member in self._members):
             return LockResult(consistency=Consistency.NONE)  # a standalone: nothing to hold
-        self._refuse_others()
-        self._release_own()
+        self._claims.refuse_others()
+        self._claims.release_own()
         on_all(self._members, lambda member: fsync.refuse_foreign_lock(self._connector, member.host))
         try:
-            self._write_journal()
-            self._refuse_others()  # two runs that began together see each other now
+            self._claims.write()
+            self._claims.refuse_others()  # two runs that began together see each other now
             on_all(self._to_lock, lambda member: fsync.flush(self._connector, member.host))
             return self._attempts() if with_cluster_time and self._supported else self._lock_alone()
         except BaseException as error:
-            self._undo_after(error)
+            self._claims.undo_after(error)
             raise
 
     def _with_safe_mode(self, chosen: ChosenMember) -> ChosenMember:
@@ -135,71 +110,6 @@ class _Holder:
             logger.warning("%s: %s is read without a lock: %s", chosen.component, chosen.host, problem)
             return chosen.model_copy(update={"mode": ReadMode.WINDOW})
         raise PreconditionError(f"{chosen.component}: {chosen.host} must not be locked: {problem}")
-
-    # The journal
-
-    def _refuse_others(self) -> None:
-        """No other run may be at work; what a dead one left is undone."""
-        self._journal.make_way(self._settings.owner, lambda entry: undo(self._connector, entry))
-
-    def _release_own(self) -> None:
-        """An earlier try's, and for all members together the config server's."""
-        release(
-            self._connector,
-            owner=self._settings.owner,
-            kinds=MEMBER_KINDS,
-            components=[member.component for member in self._members],
-        )
-
-    def _write_journal(self) -> None:
-        for member in self._members:
-            entry = self._lock_entry(member) if member.mode is ReadMode.LOCK else self._window_entry(member)
-            self._journal.write(entry)
-            if entry.kind is JournalKind.HISTORY_WINDOW and entry.value is not None:
-                set_window(self._connector, member.host, entry.value)
-                logger.info(
-                    "%s: history window of %s raised from %s s to %d s",
-                    member.component,
-                    member.host,
-                    entry.former,
-                    entry.value,
-                )
-
-    def _lock_entry(self, member: ChosenMember) -> JournalEntry:
-        settings = self._settings
-        return JournalEntry(
-            kind=JournalKind.FSYNC_LOCK,
-            owner=settings.owner,
-            set_id=settings.set_id,
-            component=member.component,
-            host=member.host,
-            process=fsync.process_id(self._connector, member.host),
-            lease_seconds=settings.lease_seconds,
-            longest_seconds=settings.max_lock_time.total_seconds(),
-        )
-
-    def _window_entry(self, member: ChosenMember) -> JournalEntry:
-        settings = self._settings
-        former = read_window(self._connector, member.host)
-        component = self._topology.component(member.component)
-        expected = measure(self._connector, component, max_lock_time=settings.max_lock_time).expected_lock_seconds
-        return JournalEntry(
-            kind=JournalKind.HISTORY_WINDOW,
-            owner=settings.owner,
-            set_id=settings.set_id,
-            component=member.component,
-            host=member.host,
-            former=former,
-            value=max(former, _SHORTEST_WINDOW_SECONDS, int(_WINDOW_FACTOR * expected)),
-            process=fsync.process_id(self._connector, member.host),
-            lease_seconds=settings.lease_seconds,
-        )
-
-    def _undo_after(self, cause: BaseException) -> None:
-        try:
-            self._release_own()
-        except MongoBackupError as error:
-            logger.error("After the failure (%s) not all could be undone: %s", cause, error)
 
     # The locks
 
@@ -242,8 +152,7 @@ class _Holder:
         try:
             return fsync.lock(self._connector, member.host)
         except ConflictError:
-            # Ours is off again: what is left is somebody else's, and no undo of ours may touch it.
-            self._journal.remove(self._lock_entry(member))
+            self._claims.forget_lock(member)
             raise
 
     def _lock_alone(self) -> LockResult:

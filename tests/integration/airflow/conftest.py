@@ -2,61 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.airflow.stage import CONFIGURATION, Stage, slow_database
+from tests.integration.airflow.opening import open_stage
+from tests.integration.airflow.stage import Stage
 
-from sandbox import objects
-from sandbox.airflow import Airflow
-from sandbox.cluster import ShardedCluster
 from sandbox.replica_set import ReplicaSet, Standalone
-from sandbox.sharding import create_database
-
-SESSIONS = [
-    {"name": "main", "retries": 0},
-    {"name": "patient", "retries": 1},
-    {"name": "hasty", "retries": 0, "backup_timeout": "5s"},
-    {"name": "windows", "retries": 0, "consistency": "snapshot"},
-]
 
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory, replica_set: ReplicaSet, standalone: Standalone) -> Iterator[Stage]:
-    """Config server and two shards of three members; in each shard a collection that can be made slow to read.
-
-    Beside it a replica set (configuration `set`) and a standalone (`single`).
-    """
-    folder = tmp_path_factory.mktemp("airflow")
-    config, store = folder / "config", folder / "store"
-    store.mkdir()
-    with ShardedCluster(parameters={"enableTestCommands": 1}) as cluster:
-        for shard in cluster.shard_names:
-            create_database(cluster, slow_database(shard), primary_shard=shard)
-            # Two batches of what does not compress, so that a disturbed dump has read some and not all.
-            documents = [{"_id": number, "noise": os.urandom(64 * 1024)} for number in range(320)]
-            cluster.client(component=shard)[slow_database(shard)].documents.insert_many(documents)
-        cluster.wait_for_replication()
-        objects.write_objects(
-            config,
-            cluster.app_binding(),
-            objects.local_storage(store),
-            objects.retention_policy(last=3),
-            _configuration(),
-            replica_set.app_binding("set"),
-            standalone.app_binding("single"),
-            objects.configuration(name="set", target="set"),
-            objects.configuration(name="single", target="single"),
-        )
-        credentials = objects.credentials(cluster)
-        settings = {
-            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-        }
-        with Airflow(objects=config, credentials=credentials, settings=settings) as airflow:
-            yield Stage(cluster=cluster, airflow=airflow, credentials=credentials, objects=config)
+    """See `open_stage`."""
+    with open_stage(tmp_path_factory.mktemp("airflow"), replica_set=replica_set, standalone=standalone) as stage:
+        yield stage
 
 
 @pytest.fixture
@@ -65,9 +24,3 @@ def before(stage: Stage) -> set[str]:
     stage.wait_quiet()
     assert stage.marks() == []
     return stage.complete_sets()
-
-
-def _configuration() -> dict[str, object]:
-    document = objects.configuration(name=CONFIGURATION, restore={"approval": True})
-    document["spec"]["sessions"] = [{**each, "retention_policy": {"name": "keep"}} for each in SESSIONS]
-    return document

@@ -106,6 +106,29 @@ class Stage:
 
         return wait_until(enough, what=f"{count} agents of {step} are at work", timeout=timeout, interval=0.1)
 
+    def kill_run(self) -> None:
+        """SIGKILL every agent, its guard and its task's process: nobody of the run undoes anything."""
+        victims = [one for agent in self.agents("backup.dump") for one in (agent, *agent.parents()[:2])]
+        for act in ("suspend", "kill"):  # one that saw another's end would begin to undo
+            for one in victims:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    getattr(one, act)()
+
+    def end_leases(self) -> None:
+        """As if the time of every lease had passed: nobody wants to wait for it here."""
+        journal = self.cluster.client(component=CONFIG).admin.mongo_backup_journal
+        journal.update_many({}, [{"$set": {"expires": "$$NOW"}}])
+
+    def watch(self) -> str:
+        """Run the watchdog; return what it logged of the cluster."""
+        dag = "release_locks"
+        self.client.wait_for_dag(dag)
+        run = self.client.trigger(dag)
+        assert self.client.wait(dag, run, timeout=PATIENCE) == "success", self.client.states(dag, run)
+        name = self.binding().name
+        (task,) = (one for one in self.client.tasks(dag, run) if one.label == name)
+        return self.client.log(dag, run, task.name)
+
     # Look
 
     def binding(self) -> AppBinding:

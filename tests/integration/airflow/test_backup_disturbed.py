@@ -7,7 +7,7 @@ What happens to processes is in `test_backup_killed.py`: a file of its own, so t
 from __future__ import annotations
 
 import pytest
-from tests.integration.airflow.judge import ends_red
+from tests.integration.airflow.judge import ends_honestly, ends_red
 from tests.integration.airflow.stage import PATIENCE, Stage, wait_gone
 
 from sandbox.waiting import wait_until
@@ -76,6 +76,33 @@ def test_one_dump_is_cleared_while_others_run(stage: Stage, before: set[str]) ->
         state = stage.client.wait(dag, run, timeout=PATIENCE)
     assert stage.marks() == [], stage.explain(dag, run)
     assert (state, stage.complete_sets()) == ("failed", before), stage.explain(dag, run)
+
+
+def test_a_run_is_lost_and_the_next_one_queues(stage: Stage, before: set[str]) -> None:
+    """Its DAG is paused, so no teardown runs, and all its processes are killed. The watchdog undoes everything, but
+    not before the lease has ended; the run that waits for the target goes on."""
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        waiting, queued = stage.start("windows")
+        stage.client.wait_task(waiting, queued, "prepare", "up_for_reschedule", timeout=PATIENCE)
+        stage.client.pause(waiting)
+        stage.client.pause(dag)
+        agents = stage.agents("backup.dump")
+        stage.kill_run()
+        wait_gone(*agents)
+    assert f"DAG {dag}, run {run} begun" in stage.client.log(waiting, queued, "prepare")
+    assert len(stage.locked()) == 3
+    assert stage.balancer() == "off"
+    assert "Left alone, its run is alive" in stage.watch()
+    assert len(stage.locked()) == 3
+    stage.end_leases()
+    assert "Undone, its run is dead" in stage.watch()
+    assert stage.marks() == []
+    stage.client.pause(dag, False)
+    ends_red(stage, dag, run, before=before)
+    stage.client.pause(waiting, False)
+    ends_honestly(stage, waiting, queued, before=before)
+    assert stage.client.run_state(waiting, queued) == "success", stage.explain(waiting, queued)
 
 
 @pytest.mark.parametrize(

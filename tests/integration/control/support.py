@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from mongo_backup.connection import Connector
+from mongo_backup.locks.claims import HoldSettings
 from mongo_backup.locks.fsync import is_locked
-from mongo_backup.locks.hold import HoldSettings
 from mongo_backup.locks.release import release
 from mongo_backup.objects.app_binding import AppBinding, MemberPreference
 from mongo_backup.objects.configuration import Consistency

@@ -7,7 +7,7 @@ from mongo_backup.agent.session import connect, connect_at_work, reads_at_cluste
 from mongo_backup.credentials import Credentials
 from mongo_backup.journal import Journal
 from mongo_backup.locks import hold
-from mongo_backup.locks.hold import MEMBER_KINDS
+from mongo_backup.locks.claims import MEMBER_KINDS, HoldSettings
 from mongo_backup.locks.release import release
 from mongo_backup.objects.configuration import Consistency
 from mongo_backup.topology.discover import CONFIG, discover
@@ -61,9 +61,9 @@ def _release(request: BackupRequest, credentials: Credentials, *, config: bool |
         return ReleaseResult(released=released)
 
 
-def _settings(request: BackupRequest) -> hold.HoldSettings:
+def _settings(request: BackupRequest) -> HoldSettings:
     session = session_of(request)
-    return hold.HoldSettings(
+    return HoldSettings(
         owner=request.run.owner,
         set_id=request.set_id,
         max_lock_time=session.max_lock_time,

@@ -1,0 +1,102 @@
+"""Airflow is not there to undo anything: its scheduler dies, its DAG is paused or gone, its database is lost.
+
+The last test waits a quarter of an hour: for a lease to end by itself, then for the schedule of a new watchdog.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.integration.airflow.judge import ends_honestly
+from tests.integration.airflow.stage import PATIENCE, Stage, alive
+
+from mongo_backup.journal import LEASE_SECONDS
+from sandbox.airflow import Airflow
+from sandbox.waiting import wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(1800)]
+
+
+def dumps_are_through(stage: Stage, dag: str, run: str) -> None:
+    for number in range(3):
+        stage.client.wait_task(dag, run, f"dump[{number}]", "success", timeout=PATIENCE)
+
+
+def watchdog_undoes(stage: Stage) -> None:
+    """Nothing else does; and it does not as long as the run may be alive."""
+    marks = stage.marks()
+    assert [mark for mark in marks if "balancer is off" in mark], marks
+    assert "Left alone, its run is alive" in stage.watch()
+    assert stage.marks() == marks
+    stage.end_leases()
+    assert "Undone, its run is dead" in stage.watch()
+    assert stage.marks() == []
+
+
+def test_the_scheduler_dies_and_its_tasks_live(stage: Stage, before: set[str]) -> None:
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        agents = stage.agents("backup.dump")
+        keeper = psutil.Process(stage.airflow.components["scheduler"].pid)
+        (service,) = keeper.children()
+        (scheduler,) = service.children()
+        scheduler.kill()
+        wait_until(
+            lambda: [one for one in service.children() if one.pid != scheduler.pid], what="it is back", timeout=60
+        )
+        assert all(map(alive, agents))
+    ends_honestly(stage, dag, run, before=before)
+    assert stage.client.run_state(dag, run) == "success", stage.explain(dag, run)
+    assert {task.tries for task in stage.client.tasks(dag, run) if task.task == "dump"} == {1}
+
+
+def test_the_dag_is_paused_in_the_middle(stage: Stage, before: set[str]) -> None:
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        stage.client.pause(dag)
+        dumps_are_through(stage, dag, run)
+    watchdog_undoes(stage)
+    stage.client.pause(dag, False)
+    ends_honestly(stage, dag, run, before=before)
+    assert stage.client.run_state(dag, run) == "success", stage.explain(dag, run)
+
+
+def test_the_dag_file_is_gone_in_the_middle(stage: Stage, before: set[str], dags: Path) -> None:
+    file = dags / "mongo_backup.py"
+    text = file.read_text()
+    with stage.slow_reads():
+        dag, run = stage.start_and_wait_for_dumps()
+        file.unlink()
+        dumps_are_through(stage, dag, run)
+    try:
+        wait_until(lambda: dag not in stage.client.dags(), what="Airflow misses the DAG", timeout=120, interval=1)
+        watchdog_undoes(stage)
+    finally:
+        file.write_text(text)
+    ends_honestly(stage, dag, run, before=before)
+
+
+def test_the_database_is_lost(stage: Stage, before: set[str], dags: Path) -> None:
+    """Everything of a running backup is killed, and Airflow with its database. A new one finds the marks by itself."""
+    with stage.slow_reads():
+        stage.start_and_wait_for_dumps()
+        stage.kill_run()
+        lost = time.monotonic()
+        for component in stage.airflow.components.values():
+            component.kill()
+    assert len(stage.locked()) == 3
+    often = {"MONGO_BACKUP_RELEASE_SCHEDULE": "* * * * *"}
+    with Airflow(objects=stage.objects, credentials=stage.credentials, dags=dags, settings=often) as airflow:
+        after = Stage(cluster=stage.cluster, airflow=airflow, credentials=stage.credentials, objects=stage.objects)
+        dag, run = after.start("main")
+        after.client.wait_task(dag, run, "prepare", "up_for_reschedule", timeout=PATIENCE)
+        after.client.pause(dag)  # the watchdog alone
+        assert len(after.locked()) == 3
+        wait_until(lambda: not after.marks(), what="nothing is left", timeout=LEASE_SECONDS + 300, interval=2)
+        print(f"undone {time.monotonic() - lost:.0f} s after the loss")
+        after.client.pause(dag, False)
+        ends_honestly(after, dag, run, before=before)
+        assert after.client.run_state(dag, run) == "success", after.explain(dag, run)
