@@ -70,6 +70,9 @@ class Execution(Model):
     """With `kubernetes`: how long a pod may take from its creation until it runs (a free node, the image)."""
     termination_grace: Duration = timedelta(minutes=2)
     """With `kubernetes`: what a pod that is asked to end has for undoing its marks, before it is killed."""
+    deferrable: bool = True
+    """With `kubernetes`: no worker waits for the pods of long steps (dump, restore, indexes, comparison); the
+    triggerer watches them, and they go on while workers, scheduler and triggerer are restarted."""
     max_parallel_dumps: int = Field(default=16, ge=1)
     """Components dumped side by side."""
     pool: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -58,6 +58,12 @@ class AgentOperator(BaseOperator):
         """Run the step and return its result."""
         return self.returned(self.run_step(context), context)
 
+    def resume(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on when the pod has ended for which no worker waited."""
+        from mongo_backup_airflow.runners.kubernetes import how_pod_ended
+
+        return self.returned(self._result(lambda: how_pod_ended(event)), context)
+
     def returned(self, result: dict[str, Any], context: Context) -> Any:
         """What becomes the task's return value: the result itself, unless a step says otherwise."""
         return result
@@ -69,8 +75,11 @@ class AgentOperator(BaseOperator):
         :raises AirflowRescheduleException: it waits in the queue for the end of another run.
         :raises MongoBackupError: it failed and may be tried again.
         """
+        return self._result(lambda: self._call_agent(context))
+
+    def _result(self, envelope_of: Callable[[], Envelope]) -> dict[str, Any]:
         try:
-            envelope = self._call_agent(context)
+            envelope = envelope_of()
         except MongoBackupError as error:
             raise self._as_airflow_sees_it(error, context) from error
         except AirflowTaskTimeout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import datetime as dt
 import logging
 import re
@@ -15,7 +16,7 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from mongo_backup.agent.contract import RESULT_MARK
-from mongo_backup.errors import ConfigurationError, MongoBackupError, TransientError
+from mongo_backup.errors import ConfigurationError, InterruptedByRequestError, MongoBackupError, TransientError
 from mongo_backup_airflow.pods.api import PodApi
 from mongo_backup_airflow.pods.reasons import has_ended, is_running, why_not_starting, why_still_pending
 from mongo_backup_airflow.pods.spec import CONTAINER
@@ -41,13 +42,20 @@ class PodFollower:
 
     :param start_seconds: how long it may take to start.
     :param own_secret: the Secret made for the run: it may come a moment after the pod.
+    :param until: Unix time at which the pod is asked to end; None: somebody else sees to that.
     """
 
-    def __init__(self, api: PodApi, name: str, *, start_seconds: float, own_secret: str) -> None:
+    def __init__(
+        self, api: PodApi, name: str, *, start_seconds: float, own_secret: str, until: float | None = None
+    ) -> None:
         self._api = api
         self._name = name
         self._start_seconds = start_seconds
         self._own_secret = own_secret
+        self._until = until
+        self._stopped = False
+        self.over = False
+        """The pod was asked to end because its time was over."""
         self._began = time.monotonic()
         self._log = LogFollower(api, name)
         self._last: Any = None
@@ -69,11 +77,19 @@ class PodFollower:
         May be called again after an exception.
 
         :raises MongoBackupError: it does not start, its node is lost, or the API server is away for too long.
+        :raises InterruptedByRequestError: `stop` was called.
         """
         while not self._look():
+            self._check_time()
             self._wait()
+            if self._stopped:
+                raise InterruptedByRequestError(f"pod {self._name} is not followed any more")
         self._log.finish()
         return self._last
+
+    def stop(self) -> None:
+        """Let `to_the_end` end soon although the pod goes on. From any thread; does not wait."""
+        self._stopped = self._api.ended = True
 
     @property
     def logged_result(self) -> str | None:
@@ -105,6 +121,12 @@ class PodFollower:
         time.sleep(FIRST_POLL)  # the agent is ending: its state follows in a moment
         if self._log.ended_since() > LOG_AGAIN_SECONDS:  # the log broke off, as when an API server restarts
             self._log.start_again()
+
+    def _check_time(self) -> None:
+        if self._until is not None and not self.over and time.time() > self._until:
+            self.over = True
+            logger.error("The time limit is over: pod %s is asked to end", self._name)
+            self._api.delete_pod(self._name)
 
     def _check_node(self, pod: Any) -> None:
         """A pod that was asked to end and does not: its node is gone, or cut off.
@@ -171,7 +193,8 @@ class LogFollower:
     def start(self) -> None:
         """Begin, unless it has begun."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="pod-log", daemon=True)
+            show = contextvars.copy_context().run  # a triggerer knows by it whose log this is
+            self._thread = threading.Thread(target=show, args=(self._run,), name="pod-log", daemon=True)
             self._thread.start()
 
     def start_again(self) -> None:

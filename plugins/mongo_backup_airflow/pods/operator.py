@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from kubernetes.client import CoreV1Api
+from kubernetes.client import ApiClient
 
+from mongo_backup_airflow.pods.access import DEFAULT_CONNECTION
 from mongo_backup_airflow.pods.spec import CONTAINER
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-DEFAULT_CONNECTION = "kubernetes_default"
-"""Where it is not there: the service account of the pod that Airflow runs in, else the usual kubeconfig."""
 
 
 class AgentPod(KubernetesPodOperator):
@@ -52,19 +50,5 @@ class AgentPod(KubernetesPodOperator):
     def request(self, context: Context | None) -> dict[str, Any]:
         """Return the complete pod, as Kubernetes gets it."""
         built = self.build_pod_request_obj(context)
-        found: dict[str, Any] = self.api_client().sanitize_for_serialization(built)
+        found: dict[str, Any] = ApiClient().sanitize_for_serialization(built)
         return found
-
-    def core_api(self, renew: bool = False) -> CoreV1Api:
-        """Return the client.
-
-        :param renew: read the credentials anew, since the API server refused them.
-        """
-        if renew:
-            self.__dict__.pop("hook", None)
-        found: CoreV1Api = self.hook.core_v1_client
-        return found
-
-    def api_client(self) -> Any:
-        """The client below."""
-        return self.core_api().api_client

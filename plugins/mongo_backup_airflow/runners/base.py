@@ -71,6 +71,9 @@ TASKS: dict[str, TaskName] = {
 }
 """Which of an addon's functions a step is part of; one that is not named is `control`, short and small."""
 
+LONG = frozenset({"backup.dump", "restore.restore", "restore.build_indexes", "restore.verify_restore"})
+"""Steps that may take hours: in pods, no worker waits for them (`execution.deferrable`)."""
+
 
 def function_for(objects: Objects, step: str) -> Function:
     """The addon's function that a step runs as."""
@@ -89,7 +92,11 @@ def runner_for(objects: Objects, step: str) -> Runner:
     if runs_in_pod(execution, step):
         from mongo_backup_airflow.runners.kubernetes import KubernetesRunner
 
-        return KubernetesRunner(execution=execution, function=function_for(objects, step))
+        return KubernetesRunner(
+            execution=execution,
+            function=function_for(objects, step),
+            deferred=execution.deferrable and step in LONG,
+        )
     from mongo_backup_airflow.runners.local import LocalRunner
 
     return LocalRunner()

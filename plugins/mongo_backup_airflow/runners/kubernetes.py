@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import add_unique_suffix
+from airflow.sdk.exceptions import TaskDeferred
 
 from mongo_backup.agent.contract import Envelope
 from mongo_backup.errors import ConfigurationError, InterruptedByRequestError, MongoBackupError
 from mongo_backup.objects.addon import Function
 from mongo_backup.objects.configuration import Execution
+from mongo_backup_airflow.pods.access import Access
 from mongo_backup_airflow.pods.api import PodApi
 from mongo_backup_airflow.pods.follow import PodFollower
 from mongo_backup_airflow.pods.leftovers import end_older_pods
 from mongo_backup_airflow.pods.operator import AgentPod
 from mongo_backup_airflow.pods.reasons import failed, how_it_ended
 from mongo_backup_airflow.pods.spec import agent_pod, own_labels, pod_name, run_secret_data
+from mongo_backup_airflow.pods.trigger import AgentPodTrigger, Deferred, PodEnded
 from mongo_backup_airflow.runners.base import StepCall
 
 if TYPE_CHECKING:
@@ -36,11 +40,15 @@ class KubernetesRunner:
 
     :param execution: namespace, connection, time limits.
     :param function: image, resources, place, of the step.
+    :param deferred: leave the pod to the triggerer as soon as it is made. The task that calls `run` is deferred, and
+        its method `resume` is called with the event.
     """
 
-    def __init__(self, *, execution: Execution, function: Function) -> None:
+    def __init__(self, *, execution: Execution, function: Function, deferred: bool = False) -> None:
         self._execution = execution
         self._function = function
+        self._deferred = deferred
+        self._access = Access(execution.kubernetes_connection)
         self._api: PodApi | None = None
         self._name: str | None = None
         self._stopped = False
@@ -50,6 +58,7 @@ class KubernetesRunner:
 
         :raises MongoBackupError: Kubernetes does not let it, or cannot be reached.
         :raises InterruptedByRequestError: `stop` was called before the pod was made.
+        :raises TaskDeferred: the pod runs, and the triggerer watches it.
         """
         name = add_unique_suffix(name=pod_name(call))
         body = agent_pod(
@@ -61,23 +70,50 @@ class KubernetesRunner:
         )
         maker = AgentPod(pod=body, name=name, connection=self._execution.kubernetes_connection)
         pod = _request(maker)
-        self._api = PodApi(maker.core_api, namespace=pod["metadata"]["namespace"])
+        self._api = PodApi(self._access.core_api, namespace=pod["metadata"]["namespace"])
         grace = self._execution.termination_grace.total_seconds()
         end_older_pods(self._api, call, patience=grace + 60)
         if self._stopped:
             raise InterruptedByRequestError(f"{call.step} was stopped before its pod was made")
+        if self._deferred:
+            return self._defer(self._api, call, pod, name)
         return self._run_pod(self._api, call, pod, name)
+
+    def _defer(self, api: PodApi, call: StepCall, pod: dict[str, Any], name: str) -> Envelope:
+        try:
+            secret = self._make(api, call, pod, name)
+        except MongoBackupError as error:
+            _clean_up(api, name, secret=True)
+            return failed(call.step, error)
+        if self._stopped:
+            _clean_up(api, name, secret=secret)
+            raise InterruptedByRequestError(f"{call.step} was stopped when its pod was made")
+        deferred = Deferred(
+            step=call.step,
+            pod=name,
+            namespace=api.namespace,
+            secret=secret,
+            connection=self._execution.kubernetes_connection,
+            start_seconds=self._execution.start_timeout.total_seconds(),
+            until=time.time() + call.limit.total_seconds() if call.limit else None,
+        )
+        raise TaskDeferred(trigger=AgentPodTrigger(deferred.model_dump(mode="json")), method_name="resume")
+
+    def _make(self, api: PodApi, call: StepCall, pod: dict[str, Any], name: str) -> bool:
+        """Make the pod and its Secret; return whether it has one."""
+        data = run_secret_data(call)
+        created = api.create_pod(pod)
+        self._name = name
+        if data:
+            api.create_secret(name, data=data, labels=own_labels(call), owner=created)
+        logger.info("Running %s in pod %s of namespace %s", call.step, name, api.namespace)
+        return bool(data)
 
     def _run_pod(self, api: PodApi, call: StepCall, pod: dict[str, Any], name: str) -> Envelope:
         follower = PodFollower(api, name, start_seconds=self._execution.start_timeout.total_seconds(), own_secret=name)
-        data = run_secret_data(call)
         with follower:
             try:
-                created = api.create_pod(pod)
-                self._name = name
-                if data:
-                    api.create_secret(name, data=data, labels=own_labels(call), owner=created)
-                logger.info("Running %s in pod %s of namespace %s", call.step, name, api.namespace)
+                self._make(api, call, pod, name)
                 ended = follower.to_the_end()
                 return how_it_ended(ended, step=call.step, asked=self._stopped, logged=follower.logged_result)
             except MongoBackupError as error:
@@ -85,11 +121,11 @@ class KubernetesRunner:
                     raise
                 return failed(call.step, error)
             except BaseException:  # a timeout, say: the agent ends before this method does
-                self._end(api, name)
+                _end(api, name)
                 follower.to_the_end()
                 raise
             finally:
-                self._clean_up(api, name, secret=bool(data))
+                _clean_up(api, name, secret=bool(run_secret_data(call)))
 
     def stop(self) -> None:
         """Ask the pod to end. See `Runner`."""
@@ -99,23 +135,35 @@ class KubernetesRunner:
             api.ended = True
         if api is not None and name is not None:
             # a signal handler may have interrupted the client in the middle of something
-            threading.Thread(target=self._end, args=(api, name), name="pod-end").start()
+            threading.Thread(target=_end, args=(api, name), name="pod-end").start()
 
-    @staticmethod
-    def _end(api: PodApi, name: str) -> None:
+
+def how_pod_ended(event: dict[str, Any]) -> Envelope:
+    """Return how a step ended whose pod the triggerer watched; its pod and Secret are removed.
+
+    :param event: what the trigger told.
+    """
+    ended = PodEnded.model_validate(event)
+    it = ended.deferred
+    _clean_up(PodApi(Access(it.connection).core_api, namespace=it.namespace), it.pod, secret=it.secret)
+    return ended.envelope
+
+
+def _end(api: PodApi, name: str) -> None:
+    try:
+        api.delete_pod(name)
+    except MongoBackupError as error:
+        logger.warning("Pod %s was not asked to end: %s", name, error)
+
+
+def _clean_up(api: PodApi, name: str, *, secret: bool) -> None:
+    """Remove the pod and its Secret; what fails here is done by Kubernetes or by the next try."""
+    _end(api, name)
+    if secret:
         try:
-            api.delete_pod(name)
+            api.delete_secret(name)
         except MongoBackupError as error:
-            logger.warning("Pod %s was not asked to end: %s", name, error)
-
-    def _clean_up(self, api: PodApi, name: str, *, secret: bool) -> None:
-        """Remove the pod and its Secret; what fails here is done by Kubernetes or by the next try."""
-        self._end(api, name)
-        if secret:
-            try:
-                api.delete_secret(name)
-            except MongoBackupError as error:
-                logger.warning("Secret %s goes with its pod, not at once: %s", name, error)
+            logger.warning("Secret %s goes with its pod, not at once: %s", name, error)
 
 
 def _request(maker: AgentPod) -> dict[str, Any]:
