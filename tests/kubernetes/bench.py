@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,8 @@ class Bench:
     deployment: ReplicaSet
     store: S3Store
     folder: Path
-    run_id: str = field(default_factory=lambda: f"manual__{uuid.uuid4().hex[:8]}")
+    run_id: str = "manual__bench"
+    """Of all tests: the target is held by one run at a time."""
 
     def objects(self) -> Objects:
         """The objects for the servers."""

@@ -17,12 +17,23 @@ if "AIRFLOW_HOME" not in os.environ:  # before anything imports airflow: it make
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mongo-backup-airflow-")
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
-from tests.kubernetes.bench import AIRFLOW_ACCOUNT, CONNECTION, MANIFESTS, NAMESPACE, Bench, connection_uri
+from tests.kubernetes.bench import (
+    AIRFLOW_ACCOUNT,
+    CONNECTION,
+    EXECUTION,
+    MANIFESTS,
+    NAMESPACE,
+    Bench,
+    connection_uri,
+)
 
+from sandbox.cluster import ShardedCluster
 from sandbox.kubernetes import KubernetesCluster
 from sandbox.ports import listening_on
 from sandbox.replica_set import ReplicaSet
 from sandbox.s3 import S3Store
+from sandbox.seed import seed
+from sandbox.stack import Stack
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +64,21 @@ def servers(cluster: KubernetesCluster) -> Iterator[tuple[ReplicaSet, S3Store]]:
         deployment.admin_client("rs0").shop.orders.insert_many([{"_id": number} for number in range(1000)])
         deployment.wait_for_replication()
         yield deployment, store
+
+
+@pytest.fixture(scope="session")
+def stack(cluster: KubernetesCluster, airflow_kubeconfig: Path) -> Iterator[Stack]:
+    """Config server and two shards, seeded, and an Airflow whose steps are pods."""
+    with listening_on(cluster.address):
+        found = Stack(
+            deployment=ShardedCluster(),
+            settings={f"AIRFLOW_CONN_{CONNECTION.upper()}": connection_uri(airflow_kubeconfig)},
+            session={"retries": 1},
+            execution=EXECUTION,
+        )
+    with found:
+        seed(found.deployment, documents=3000)
+        yield found
 
 
 @pytest.fixture

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from tests.kubernetes.bench import CONNECTION, EXECUTION, NAMESPACE, connection_uri
+from tests.kubernetes.bench import EXECUTION, NAMESPACE
 from tests.kubernetes.evidence import Witness, findings, places
 
 from mongo_backup.agent.registry import STEPS
 from mongo_backup.agent.restore_contract import VerifyResult
-from sandbox.cluster import ShardedCluster
 from sandbox.kubernetes import KubernetesCluster
-from sandbox.ports import listening_on
-from sandbox.seed import seed
 from sandbox.stack import BACKUP_DAG, RESTORE_DAG, Stack
 from sandbox.waiting import wait_until
 
 RUN_SECONDS = 900
-
-
-@pytest.fixture(scope="module")
-def stack(cluster: KubernetesCluster, airflow_kubeconfig: Path) -> Iterator[Stack]:
-    """Config server and two shards, seeded, and an Airflow whose steps are pods."""
-    with listening_on(cluster.address):
-        found = Stack(
-            deployment=ShardedCluster(),
-            settings={f"AIRFLOW_CONN_{CONNECTION.upper()}": connection_uri(airflow_kubeconfig)},
-            execution=EXECUTION,
-        )
-    with found:
-        seed(found.deployment, documents=3000)
-        yield found
 
 
 def run(stack: Stack, dag: str, conf: dict[str, object] | None = None) -> str:

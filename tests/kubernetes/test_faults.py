@@ -50,9 +50,9 @@ def test_no_node_takes_the_pod(bench: Bench) -> None:
 
 
 def test_too_little_memory(bench: Bench) -> None:
-    error = error_of(bench.run(function={"resources": {"limits": {"memory": "16Mi"}}}))
+    error = error_of(bench.run(function={"resources": {"limits": {"memory": "32Mi"}}}))
     assert isinstance(error, TransientError)
-    assert "limit 16Mi" in error.message
+    assert "limit 32Mi" in error.message
     assert "resources.limits.memory" in error.message
 
 
