@@ -77,6 +77,8 @@ class JournalEntry(Model):
     value: int | None = None
     process: str | None = None
     """`hello.topologyVersion.processId` of the member: after a restart there is nothing to undo."""
+    token: int = 0
+    """Of `target`: the newest try that was about to commit. An older one may not commit any more."""
     lease_seconds: float = Field(default=LEASE_SECONDS, gt=0)
     longest_seconds: float | None = None
     """No renewal reaches further than this after `created`: the session's `max_lock_time`."""
@@ -212,6 +214,15 @@ class Journal:
         wanted = {"owner": owner} | ({"kind": kind.value} if kind else {})
         with self._errors("renewing the lease in"):
             return self._collection.update_many(wanted, [_RENEW]).matched_count
+
+    def pass_fence(self, owner: str, token: int) -> bool:
+        """Renew an owner's hold on the target, for this token or a newer one from now on.
+
+        :returns: whether it holds the target and no newer token has passed.
+        """
+        wanted = {"kind": JournalKind.TARGET.value, "owner": owner, "token": {"$not": {"$gt": token}}}
+        with self._errors("renewing the lease in"):
+            return self._collection.update_one(wanted, [{"$set": {"token": token}}, _RENEW]).matched_count > 0
 
     def remove(self, entry: JournalEntry, *, expired_only: bool = False) -> bool:
         """Remove an entry after its undo; one that is gone already is fine. Return whether it was removed.

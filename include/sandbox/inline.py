@@ -70,8 +70,14 @@ class InlineBackup:
 
     def run(self) -> CommitResult:
         """Run the whole backup; teardowns and `finish` run also after a failure."""
+        with ExitStack() as last:
+            last.callback(self.release, "finish")
+            self.run_dumps()
+            return self.step("commit_snapshot", CommitResult)
+
+    def run_dumps(self) -> None:
+        """Run everything before the commit."""
         with ExitStack() as teardowns:
-            teardowns.callback(self.release, "finish")
             self.prepared = self.step("prepare", PrepareResult)
             sharded = self.prepared.topology is TopologyKind.SHARDED
             if sharded:
@@ -80,7 +86,6 @@ class InlineBackup:
             self.members = self.step("identify_secondaries", MembersResult).members
             self.hold(teardowns)
             self.dump_all()
-        return self.step("commit_snapshot", CommitResult)
 
     def hold(self, teardowns: ExitStack) -> None:
         """Lock, or raise history windows; the undo goes onto `teardowns`."""

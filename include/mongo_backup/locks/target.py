@@ -16,7 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mongo_backup.connection import Connector
-from mongo_backup.errors import InterruptedByRequestError, MongoBackupError, TargetBusyError
+from mongo_backup.errors import (
+    InterruptedByRequestError,
+    MongoBackupError,
+    PreconditionError,
+    TargetBusyError,
+    TransientError,
+)
 from mongo_backup.journal import LEASE_SECONDS, Journal, JournalEntry, JournalKind
 
 logger = logging.getLogger(__name__)
@@ -115,6 +121,31 @@ def leased(connector: Connector, owner: str, *, pause_seconds: float = RENEWAL_S
     renew()
     with _every(pause_seconds, renew):
         yield
+
+
+def fence(connector: Connector, *, owner: str, token: int) -> None:
+    """Let what a run does last happen only while it is this run's turn: called just before.
+
+    A process that was forgotten (its node was cut off, its run is over, a newer try took its place) ends here. Where
+    the target does not answer it goes on: a backup is worth most when its source is gone.
+
+    :param token: number of the try; from now on no older one passes.
+    :raises PreconditionError: the run does not hold the target any more, or a newer try has passed.
+    """
+    journal = Journal(connector)
+    try:
+        if journal.pass_fence(owner, token):
+            return
+        holders = [entry for entry in journal.entries() if entry.kind is JournalKind.TARGET]
+    except TransientError as error:
+        logger.warning("Whether this run still holds its target cannot be seen: %s", error)
+        return
+    newer = any(entry.owner == owner for entry in holders)
+    reason = "a newer try of this step" if newer else next((str(each) for each in holders), "nobody: its run has ended")
+    raise PreconditionError(
+        f"this try of {owner} has lost its target to {reason}. Nothing was committed; if no other run made a backup "
+        "meanwhile, start one"
+    )
 
 
 @contextmanager

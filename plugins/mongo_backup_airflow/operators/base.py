@@ -62,7 +62,7 @@ class AgentOperator(BaseOperator):
         """Go on when the pod has ended for which no worker waited."""
         from mongo_backup_airflow.runners.kubernetes import how_pod_ended
 
-        return self.returned(self._result(lambda: how_pod_ended(event)), context)
+        return self.returned(self._result(lambda: how_pod_ended(event), context), context)
 
     def returned(self, result: dict[str, Any], context: Context) -> Any:
         """What becomes the task's return value: the result itself, unless a step says otherwise."""
@@ -75,9 +75,9 @@ class AgentOperator(BaseOperator):
         :raises AirflowRescheduleException: it waits in the queue for the end of another run.
         :raises MongoBackupError: it failed and may be tried again.
         """
-        return self._result(lambda: self._call_agent(context))
+        return self._result(lambda: self._call_agent(context), context)
 
-    def _result(self, envelope_of: Callable[[], Envelope]) -> dict[str, Any]:
+    def _result(self, envelope_of: Callable[[], Envelope], context: Context) -> dict[str, Any]:
         try:
             envelope = envelope_of()
         except MongoBackupError as error:

@@ -15,9 +15,16 @@ import psutil
 import pytest
 from tests.integration.backup.conftest import ObjectsFor
 
-from mongo_backup.agent.contract import BalancerResult, Envelope, MembersResult, Objects, PrepareResult
+from mongo_backup.agent.contract import (
+    BalancerResult,
+    CommitResult,
+    Envelope,
+    MembersResult,
+    Objects,
+    PrepareResult,
+)
 from mongo_backup.credentials import CREDENTIALS_VARIABLE, Credentials
-from mongo_backup.errors import ExitCode
+from mongo_backup.errors import ExitCode, PreconditionError
 from sandbox.cluster import ShardedCluster
 from sandbox.faults.judge import nothing_is_held, snapshots
 from sandbox.inline import InlineBackup
@@ -189,3 +196,17 @@ def test_the_member_hangs_and_the_agent_is_asked_to_end(
         finally:
             cluster.resume_member(dump.host)
     judge(cluster, objects, credentials)
+
+
+def test_a_forgotten_commit_comes_too_late(
+    cluster: ShardedCluster, objects_for: ObjectsFor, credentials_for: Callable[[ShardedCluster], Credentials]
+) -> None:
+    """A commit whose node was cut off wakes up when its run is over."""
+    objects, credentials = objects_for(cluster), credentials_for(cluster)
+    backup = InlineBackup(objects=objects, credentials=credentials)
+    backup.run_dumps()
+    backup.release("finish")
+    with pytest.raises(PreconditionError, match="its run has ended"):
+        backup.step("commit_snapshot", CommitResult)
+    assert not [each for each in snapshots(objects, credentials) if each.tag("part") == "manifest"]
+    nothing_is_held(cluster, objects, credentials)

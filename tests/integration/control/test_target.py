@@ -12,10 +12,10 @@ from tests.integration.control.support import OTHER, OWNER, connect, release_eve
 
 from mongo_backup.agent.contract import RunIdentity
 from mongo_backup.connection import Connector
-from mongo_backup.errors import InterruptedByRequestError, TargetBusyError
+from mongo_backup.errors import InterruptedByRequestError, PreconditionError, TargetBusyError
 from mongo_backup.journal import Journal, JournalEntry, JournalKind
 from mongo_backup.locks.release import release, sweep
-from mongo_backup.locks.target import at_work, leased, occupy, refuse_others
+from mongo_backup.locks.target import at_work, fence, leased, occupy, refuse_others
 from sandbox.deployment import Deployment
 from sandbox.waiting import wait_until
 
@@ -117,3 +117,18 @@ def test_a_step_that_lost_its_target_ends(target: Connector) -> None:
     finally:
         signal.signal(signal.SIGTERM, former)
     assert [entry.owner for entry in entries(target)] == [OTHER]
+
+
+def test_the_fence_lets_nobody_pass_whose_turn_is_over(target: Connector) -> None:
+    occupy(target, owner=OWNER, set_id="s1")
+    fence(target, owner=OWNER, token=1)
+    fence(target, owner=OWNER, token=2)
+    fence(target, owner=OWNER, token=2)
+    with pytest.raises(PreconditionError, match="a newer try of this step"):
+        fence(target, owner=OWNER, token=1)
+    sweep(target, OWNER)
+    with pytest.raises(PreconditionError, match="its run has ended"):
+        fence(target, owner=OWNER, token=3)
+    occupy(target, owner=OTHER)
+    with pytest.raises(PreconditionError, match=OTHER):
+        fence(target, owner=OWNER, token=3)

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from mongo_backup.agent.contract import BackupRequest, CommitResult
-from mongo_backup.agent.session import open_repository
+from mongo_backup.agent.session import connect, open_repository
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import MongoBackupError
+from mongo_backup.locks.target import fence
 from mongo_backup.manifest.anomaly import judged
 from mongo_backup.manifest.build import build_manifest
 from mongo_backup.manifest.catalog import SetCatalog
@@ -29,10 +30,11 @@ IMAGE_VARIABLE = "MONGO_BACKUP_IMAGE"
 def commit_snapshot(request: BackupRequest, credentials: Credentials) -> CommitResult:
     """Build the manifest of all components, write it, read it back and compare.
 
-    :raises PreconditionError: a component is missing; the set stays incomplete and does not exist for a restore.
+    :raises PreconditionError: a component is missing, or it is no longer this run's or this try's turn; the set stays
+        incomplete and does not exist for a restore.
     """
     spec = request.objects.configuration.spec
-    with open_repository(request, credentials) as repository:
+    with connect(request, credentials) as connector, open_repository(request, credentials) as repository:
         with ThreadPoolExecutor(max_workers=4) as pool:
             inventories = pool.map(
                 lambda dump: read_inventory(repository, dump.inventory_id, dump.component), request.dumps
@@ -49,7 +51,11 @@ def commit_snapshot(request: BackupRequest, credentials: Credentials) -> CommitR
         if catalog := _catalog(request, repository):
             manifest = judged(manifest, _before(request, repository, catalog), spec.anomaly)
             waiting = _waiting(request, catalog)
-        manifest_id = commit(repository, manifest)
+        manifest_id = commit(
+            repository,
+            manifest,
+            fence=lambda: fence(connector, owner=request.run.owner, token=request.try_number),
+        )
     for reason in manifest.suspicious:
         logger.warning("Set %s is suspicious: %s", manifest.set_id, reason)
     added = sum(component.bytes_added for component in manifest.components)
