@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n 2 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores test-kubernetes demo sandbox bench clean
+.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores kubernetes-binaries test-kubernetes demo sandbox bench clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,8 +60,11 @@ test-integration: setup  ## real servers
 test-stores: setup  ## the stores' contract by SFTP, REST and rclone too (Debian: openssh-server, rclone)
 	MONGO_BACKUP_TEST_STORES=local,s3,gcs,azure,sftp,rest,rclone $(BIN)/pytest tests/integration/stores
 
-test-kubernetes: setup  ## pods on a real Kubernetes (root; builds it once, 10 to 15 minutes on 2 cores)
-	$(BIN)/pytest tests/kubernetes
+kubernetes-binaries: setup  ## build what the test cluster is made of, once (root; may run beside other things)
+	nice $(BIN)/python -m sandbox.kubernetes.build
+
+test-kubernetes: setup  ## pods on a real Kubernetes (root; builds what is missing, see kubernetes-binaries)
+	$(BIN)/pytest -n 2 --dist loadgroup --durations=10 tests/kubernetes
 
 demo: setup  ## back up a real sharded cluster under load, destroy it, restore it, compare
 	$(BIN)/python -m sandbox.demo

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -42,6 +43,7 @@ class Airflow:
     :param credentials: what the objects refer to; each becomes an Airflow Connection.
     :param settings: further settings, such as `{"AIRFLOW__CORE__PARALLELISM": "4"}`, and other variables.
     :param dags: the folder of DAG files; the product's if None.
+    :param local_settings: a file to become Airflow's `airflow_local_settings.py`.
     """
 
     def __init__(
@@ -51,10 +53,13 @@ class Airflow:
         credentials: Credentials | None = None,
         settings: Mapping[str, str] | None = None,
         dags: Path | None = None,
+        local_settings: Path | None = None,
     ) -> None:
         self.objects = objects
         self.workspace = Workspace("airflow")
         self._credentials = credentials or Credentials()
+        if local_settings is not None:
+            shutil.copy(local_settings, self.workspace.folder("config") / "airflow_local_settings.py")
         self._lease: PortLease = lease_port()
         self.environment = {
             **_without_airflow(os.environ),

@@ -19,6 +19,7 @@ from sandbox.s3 import S3Store
 from sandbox.workspace import Workspace
 
 CONFIGURATION, SESSION = "shop", "manual"
+LOCAL_SETTINGS = Path(__file__).parents[1] / "image" / "airflow_local_settings.py"
 BACKUP_DAG, RESTORE_DAG = f"backup.{CONFIGURATION}.{SESSION}", f"restore.{CONFIGURATION}"
 
 
@@ -50,6 +51,10 @@ class Stack:
         self._workspace = Workspace("objects")
         self._stack = ExitStack()
         self.airflow: Airflow | None = None
+
+    @property
+    def _in_pods(self) -> bool:
+        return bool(self._spec.get("execution", {}).get("runner") == "kubernetes")
 
     @property
     def folder(self) -> Path:
@@ -91,7 +96,12 @@ class Stack:
     def start_airflow(self) -> Airflow:
         """Start Airflow on the objects, and wait until both DAGs are there."""
         self.airflow = self._stack.enter_context(
-            Airflow(objects=self.folder, credentials=self.credentials, settings=self._settings)
+            Airflow(
+                objects=self.folder,
+                credentials=self.credentials,
+                settings=self._settings,
+                local_settings=LOCAL_SETTINGS if self._in_pods else None,
+            )
         )
         for dag in (BACKUP_DAG, RESTORE_DAG):
             self.airflow.client.wait_for_dag(dag)

@@ -15,6 +15,8 @@ from sandbox.kubernetes import KubernetesCluster
 from sandbox.stack import BACKUP_DAG, Stack
 from sandbox.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("airflow")  # one cluster and one set of servers for all of a group
+
 SECONDS = 600
 DUMPS = ("dump[0]", "dump[1]", "dump[2]")
 

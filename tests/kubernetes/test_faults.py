@@ -11,6 +11,8 @@ from kubernetes import client as k8s
 from mongo_backup.agent.contract import Envelope
 from mongo_backup.errors import ConfigurationError, MongoBackupError, TransientError
 
+pytestmark = pytest.mark.xdist_group("steps")  # one cluster and one set of servers for all of a group
+
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(bench: Bench) -> object:

@@ -76,10 +76,11 @@ def install_debian_packages(programs: Mapping[str, str] = DEBIAN_PACKAGES) -> No
         raise PreconditionError(f"missing: {', '.join(names)}. As root on Debian: apt-get install {' '.join(names)}")
     logger.info("Installing %s", ", ".join(names))
     # invoke-rc.d starts no service in runlevel 1
+    wait = ["-o", "DPkg::Lock::Timeout=300"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names],
+        ["apt-get", *wait, "update", "-qq"],
+        ["apt-get", *wait, "install", "-y", "-qq", "--no-install-recommends", *names],
     ):
         run(command, environment=environment)
 
@@ -108,7 +109,7 @@ def _build(folder: Path) -> None:
         )
     logger.warning("Building Kubernetes %s into %s: once, 4 to 6 minutes on 2 cores", VERSION, folder)
     began, partial = time.monotonic(), folder / ".new"
-    command = ["nice", "go", "build", "-trimpath", "-buildvcs=false", f"-gcflags=all={COMPILER_FLAGS}"]
+    command = ["go", "build", "-trimpath", "-buildvcs=false", f"-gcflags=all={COMPILER_FLAGS}"]
     run(
         [*command, f"-ldflags={_linker_flags()}", "-o", str(partial), "."],
         environment={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOGC": COMPILER_GOGC},
@@ -144,8 +145,3 @@ def run(
         said = "\n".join((done.stderr or done.stdout).splitlines()[-15:])
         raise PreconditionError(f"{command[0]} {command[1]} failed with exit status {done.returncode}:\n{said}")
     return done.stdout
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    kubernetes_programs()
