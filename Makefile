@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
+RUNNER ?= local
 BIN := $(VENV)/bin
 # Tests wait for servers more than they compute. A file's tests stay together: they share their servers.
 SIDE_BY_SIDE := -n 2 --dist loadfile
@@ -66,8 +67,8 @@ kubernetes-binaries: setup  ## build what the test cluster is made of, once (roo
 test-kubernetes: setup  ## pods on a real Kubernetes (root; builds what is missing, see kubernetes-binaries)
 	$(BIN)/pytest -n 2 --dist loadgroup --durations=10 tests/kubernetes
 
-demo: setup  ## back up a real sharded cluster under load, destroy it, restore it, compare
-	$(BIN)/python -m sandbox.demo
+demo: setup  ## back up a real sharded cluster under load, destroy it, restore it, compare; RUNNER=kubernetes: in pods
+	$(BIN)/python -m sandbox.demo --runner $(RUNNER)
 
 sandbox: setup  ## keep the demo's servers up and print the address and login of the UI
 	$(BIN)/python -m sandbox.up

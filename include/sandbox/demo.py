@@ -5,6 +5,7 @@ Exit status 0 only when all of it is true.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 
@@ -19,6 +20,7 @@ from mongo_backup.manifest.store import read_manifest
 from mongo_backup.repository.restic import Repository
 from sandbox.cluster import ShardedCluster
 from sandbox.report import say, show_manifest, show_tasks, show_verified
+from sandbox.runners import RUNNERS, sharded_stack
 from sandbox.seed import APPLICATION_USER, ORDERS, seed
 from sandbox.sharding import move_range
 from sandbox.stack import BACKUP_DAG, RESTORE_DAG, Stack
@@ -29,11 +31,15 @@ RUN_SECONDS = 600
 
 def main() -> int:
     """Run the demo; the exit status."""
+    parser = argparse.ArgumentParser(description="Back up a sharded cluster under load, destroy it, restore it.")
+    parser.add_argument("--runner", choices=RUNNERS, default=RUNNERS[0], help="where the steps run")
+    runner = parser.parse_args().runner
     began = time.monotonic()
-    cluster = ShardedCluster()
     try:
-        with Stack(deployment=cluster, pushgateway=True) as stack:
+        with sharded_stack(runner, pushgateway=True) as (stack, cluster):
             say(f"Up after {time.monotonic() - began:.0f} s: 9 mongods, an S3 store, Airflow at {stack.live.url}")
+            if runner == "kubernetes":
+                say("Each step runs in a pod of a Kubernetes on this machine")
             _demo(stack, cluster)
     except (MongoBackupError, PyMongoError) as error:
         say(f"[red]The demo failed: {error}[/red]")

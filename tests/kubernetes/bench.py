@@ -22,26 +22,10 @@ from mongo_backup_airflow.runners.base import StepCall
 from mongo_backup_airflow.runners.kubernetes import KubernetesRunner
 from sandbox import objects
 from sandbox.kubernetes import KubernetesCluster
+from sandbox.kubernetes.ready import EXECUTION, NAMESPACE
 from sandbox.replica_set import ReplicaSet
 from sandbox.s3 import S3Store
 from sandbox.waiting import wait_until
-
-MANIFESTS = Path(__file__).parents[2] / "include" / "kustomize"
-NAMESPACE, AIRFLOW_ACCOUNT, AGENT_ACCOUNT = "mongo-backup", "airflow", "mongo-backup-agent"
-CONNECTION = "kubernetes_sandbox"
-EXECUTION = {
-    "runner": "kubernetes",
-    "namespace": NAMESPACE,
-    "kubernetes_connection": CONNECTION,
-    "service_account": AGENT_ACCOUNT,
-    "start_timeout": "60s",
-    "termination_grace": "30s",
-}
-
-
-def connection_uri(kubeconfig: Path) -> str:
-    """The Airflow Connection to the cluster, as an environment variable holds it."""
-    return json.dumps({"conn_type": "kubernetes", "extra": {"kube_config_path": str(kubeconfig)}})
 
 
 def document(credentials: Credentials) -> SecretStr:

@@ -17,18 +17,11 @@ if "AIRFLOW_HOME" not in os.environ:  # before anything imports airflow: it make
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mongo-backup-airflow-")
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
-from tests.kubernetes.bench import (
-    AIRFLOW_ACCOUNT,
-    CONNECTION,
-    EXECUTION,
-    MANIFESTS,
-    NAMESPACE,
-    Bench,
-    connection_uri,
-)
+from tests.kubernetes.bench import Bench
 
 from sandbox.cluster import ShardedCluster
 from sandbox.kubernetes import KubernetesCluster
+from sandbox.kubernetes.ready import AIRFLOW_ACCOUNT, EXECUTION, NAMESPACE, connection, ready_cluster
 from sandbox.ports import listening_on
 from sandbox.replica_set import ReplicaSet
 from sandbox.s3 import S3Store
@@ -39,9 +32,7 @@ from sandbox.stack import Stack
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[KubernetesCluster]:
     """A node with the agent image, and the namespace as the manifests make it."""
-    with KubernetesCluster() as found:
-        found.apply(MANIFESTS)
-        found.load_agent_image()
+    with ready_cluster() as found:
         yield found
 
 
@@ -72,9 +63,13 @@ def stack(cluster: KubernetesCluster, airflow_kubeconfig: Path) -> Iterator[Stac
     with listening_on(cluster.address):
         found = Stack(
             deployment=ShardedCluster(),
-            settings={f"AIRFLOW_CONN_{CONNECTION.upper()}": connection_uri(airflow_kubeconfig)},
+            settings={
+                **connection(airflow_kubeconfig),
+                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+            },
             session={"retries": 1},
-            execution=EXECUTION,
+            execution=dict(EXECUTION),
         )
     with found:
         seed(found.deployment, documents=3000)
@@ -90,5 +85,6 @@ def bench(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Bench:
     """Runs single steps in pods, with Airflow's rights."""
-    monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", connection_uri(airflow_kubeconfig))
+    for name, value in connection(airflow_kubeconfig).items():
+        monkeypatch.setenv(name, value)
     return Bench(cluster=cluster, deployment=servers[0], store=servers[1], folder=tmp_path)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from tests.integration.airflow.stage import Stage
-from tests.kubernetes.bench import NAMESPACE
 
 from sandbox.cluster import ShardedCluster
 from sandbox.kubernetes import KubernetesCluster
+from sandbox.kubernetes.ready import NAMESPACE
 from sandbox.stack import BACKUP_DAG, Stack
 from sandbox.waiting import wait_until
 
@@ -34,21 +34,23 @@ def dump_pods(cluster: KubernetesCluster) -> dict[str, Any]:
     return {pod.metadata.labels["mongo-backup/component"]: pod for pod in found}
 
 
+def running(cluster: KubernetesCluster, step: str) -> int:
+    """How many pods of a step run."""
+    found = cluster.core.list_namespaced_pod(NAMESPACE, label_selector=f"mongo-backup/step={step}").items
+    return sum(pod.status.phase == "Running" for pod in found)
+
+
 @contextmanager
-def hanging_dumps(stack: Stack, cluster: KubernetesCluster) -> Iterator[str]:
-    """Start a backup whose dumps are deferred and hang, since the store does not answer; its run."""
+def hanging_dumps(stack: Stack, cluster: KubernetesCluster, run: str | None = None) -> Iterator[str]:
+    """A backup (None: a new one) whose dumps are deferred and hang, since the store does not answer; its run."""
     client = stack.live.client
-    run = client.trigger(BACKUP_DAG)
+    run = run or client.trigger(BACKUP_DAG)
     client.wait_task(BACKUP_DAG, run, "lock_secondaries", "success", timeout=SECONDS)
     stack.store.pause()
     try:
         for name in DUMPS:
             client.wait_task(BACKUP_DAG, run, name, "deferred", timeout=SECONDS)
-
-        def running() -> bool:
-            return [pod.status.phase for pod in dump_pods(cluster).values()] == ["Running"] * len(DUMPS)
-
-        wait_until(running, what="the pods of the dumps run", timeout=SECONDS)
+        wait_until(lambda: running(cluster, "backup.dump") == len(DUMPS), what="all dumps run", timeout=SECONDS)
         yield run
     finally:
         stack.store.resume()
@@ -60,9 +62,17 @@ def wait_for_nothing(cluster: KubernetesCluster) -> None:
     assert not cluster.core.list_namespaced_secret(NAMESPACE).items
 
 
-def test_dumps_outlive_scheduler_and_triggerer(stack: Stack, cluster: KubernetesCluster, stage: Stage) -> None:
+def test_a_run_outlives_its_scheduler_and_triggerer(stack: Stack, cluster: KubernetesCluster, stage: Stage) -> None:
+    """A killed worker's step is tried again, in a new pod; dumps, for which no worker waits, do not notice."""
     client = stack.live.client
-    with hanging_dumps(stack, cluster) as run:
+    run = client.trigger(BACKUP_DAG)
+    stack.store.pause()
+    try:
+        wait_until(lambda: running(cluster, "backup.prepare") == 1, what="prepare runs", timeout=SECONDS)
+        stack.live.restart("scheduler", kill=True)
+    finally:
+        stack.store.resume()
+    with hanging_dumps(stack, cluster, run):
         before = {name: pod.metadata.uid for name, pod in dump_pods(cluster).items()}
         stack.live.restart("triggerer", kill=True)
         stack.live.restart("scheduler", kill=True)
@@ -70,6 +80,7 @@ def test_dumps_outlive_scheduler_and_triggerer(stack: Stack, cluster: Kubernetes
     assert client.wait(BACKUP_DAG, run, timeout=SECONDS) == "success", stage.explain(BACKUP_DAG, run)
     dumps = [task for task in client.tasks(BACKUP_DAG, run) if task.task == "dump"]
     assert [task.tries for task in dumps] == [1, 1, 1]
+    assert client.task(BACKUP_DAG, run, "prepare").tries == 2  # type: ignore[union-attr]
     for task in dumps:
         log = client.log(BACKUP_DAG, run, task.name)
         assert f"{task.label}: reading " in log, "what the agent said is in the task's log"

@@ -5,11 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.kubernetes.bench import NAMESPACE, Bench
+from tests.kubernetes.bench import Bench
 
 from kubernetes import client as k8s
 from mongo_backup.agent.contract import Envelope
-from mongo_backup.errors import ConfigurationError, MongoBackupError, TransientError
+from mongo_backup.errors import ConfigurationError, ConflictError, MongoBackupError, TransientError
+from mongo_backup_airflow.pods import follow
+from mongo_backup_airflow.runners import kubernetes
+from sandbox.kubernetes.ready import NAMESPACE
 
 pytestmark = pytest.mark.xdist_group("steps")  # one cluster and one set of servers for all of a group
 
@@ -103,3 +106,22 @@ def test_a_pod_is_evicted(bench: Bench) -> None:
         error = error_of(running.result(timeout=120))
     assert isinstance(error, TransientError)
     assert "EvictionByEvictionAPI" in error.message
+
+
+def test_a_node_is_lost_and_comes_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pods are taken for lost; another try runs when Kubernetes is sure that they are gone."""
+    monkeypatch.setattr(follow, "LOST_AFTER_SECONDS", 5.0)
+    monkeypatch.setattr(kubernetes, "OLDER_POD_SECONDS", 3.0)
+    kubelet = bench.cluster.servers["kubelet"]
+    with bench.hanging_store(), ThreadPoolExecutor() as pool:
+        running = pool.submit(bench.run, termination_grace="5s")
+        bench.wait_for_agent()
+        kubelet.kill()
+        error = error_of(running.result(timeout=240))
+        assert isinstance(error, TransientError)
+        assert "node node1 does not answer" in error.message
+        with pytest.raises(ConflictError, match="does not end on node node1"):
+            bench.run(termination_grace="1s")
+    kubelet.start()
+    bench.cluster.wait_for_api()
+    assert bench.run().ok, "another try works"

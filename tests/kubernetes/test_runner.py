@@ -6,12 +6,13 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.kubernetes.bench import CONNECTION, NAMESPACE, Bench, connection_uri
+from tests.kubernetes.bench import Bench
 
 from kubernetes import client as k8s
 from mongo_backup.agent.contract import PrepareResult
 from mongo_backup.errors import ConfigurationError, ExitCode, TransientError
 from mongo_backup_airflow.pods import spec
+from sandbox.kubernetes.ready import NAMESPACE, connection
 from sandbox.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("steps")  # one cluster and one set of servers for all of a group
@@ -110,7 +111,8 @@ def test_airflow_may_do_no_more_than_it_needs(bench: Bench, airflow_client: k8s.
 
 def test_without_rights_the_error_says_which(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     powerless = bench.cluster.account_kubeconfig("mongo-backup-agent", namespace=NAMESPACE)
-    monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", connection_uri(powerless))
+    for name, value in connection(powerless).items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=r"cannot list resource \"pods\".*rbac\.md"):
         bench.run()
 

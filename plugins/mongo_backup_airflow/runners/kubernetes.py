@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+OLDER_POD_SECONDS = 60.0
+"""What an older try's pod has beyond its grace period until it must be gone."""
+
 
 class KubernetesRunner:
     """Runs one step in a pod.
@@ -72,7 +75,7 @@ class KubernetesRunner:
         pod = _request(maker)
         self._api = PodApi(self._access.core_api, namespace=pod["metadata"]["namespace"])
         grace = self._execution.termination_grace.total_seconds()
-        end_older_pods(self._api, call, patience=grace + 60)
+        end_older_pods(self._api, call, patience=grace + OLDER_POD_SECONDS)
         if self._stopped:
             raise InterruptedByRequestError(f"{call.step} was stopped before its pod was made")
         if self._deferred:
