@@ -21,7 +21,10 @@ PING = {"name": "ping", "http": {"url": "https://chat.example/hook"}}
 
 def every_kind() -> list[Objects]:
     """Configurations whose DAGs have every shape there is."""
-    approved = shop(hooks={"before": [PING], "after": [PING]})
+    approved = shop(hooks={"before": [PING], "after": [PING]}, deadline="06:00")
+    told = {"on": ["failure", "success", "late"]}
+    mail = {"mail": {"to": ["dba@shop.example"]}}
+    approved["spec"]["notifications"] = [{**told, "webhook": {"connection": "chat"}}, {**told, **mail}]
     approved["metadata"] = {"name": "approved", "labels": {"team": "shop", "gold": ""}}
     approved["spec"]["restore"] = {"approval": True, "hooks": {"before": [PING], "after": [PING]}}
     approved["spec"]["verification"] = {"schedule": "0 6 * * 0", "timezone": "Europe/Berlin", "after_backups": 7}

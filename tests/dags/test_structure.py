@@ -159,6 +159,37 @@ def test_only_the_hooks_that_there_are(load: Load) -> None:
     assert found == {**STANDALONE, "push_metrics": {"hooks_after", "finish"}, "hooks_after": {"finish"}}
 
 
+TOLD = [
+    {"on": ["failure", "success", "late"], "webhook": {"connection": "chat"}},
+    {"on": ["late"], "mail": {"to": ["dba@shop.example"]}},
+]
+
+
+def test_who_is_told(load: Load) -> None:
+    """By `finish`, which judges the run, and by Airflow itself when no good run is there in time."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    document = shop("sharded", deadline="06:00")
+    document["spec"]["notifications"] = TOLD
+    dags = load(document).dags
+    for dag in (dags["backup.shop.nightly"], dags["restore.shop"]):
+        for task in dag.tasks:
+            expected = ["failure"] if task.task_id == "finish" else []
+            assert [each.event for each in task.on_failure_callback or []] == expected
+        assert [each.event for each in dag.get_task("finish").on_success_callback] == ["success"]
+    assert dags["restore.shop"].deadline is None
+    alerts = dags["backup.shop.nightly"].deadline
+    assert [each.interval.total_seconds() for each in alerts] == [4 * 3600] * 2
+    assert [each.callback.path.rpartition(".")[2] for each in alerts] == ["WebhookNotifier", "SmtpNotifier"]
+    assert len(DagSerialization.to_dict(dags["backup.shop.nightly"])["dag"]["deadline"]) == 2
+
+
+def test_nobody_is_told(load: Load) -> None:
+    dag = load(shop(deadline="06:00")).dags["backup.shop.nightly"]
+    assert dag.deadline is None
+    assert not dag.get_task("finish").on_failure_callback
+
+
 def test_mapped_tasks(load: Load) -> None:
     document = shop(backup_timeout="3h")
     document["spec"]["execution"] = {"max_parallel_dumps": 3, "pool": "disks"}

@@ -34,22 +34,45 @@ def send(hook: HttpHook, *, facts: HookFacts, credentials: Credentials, timeout_
     :raises PermanentError: it answers with another status than is expected.
     """
     url, shown = _address(hook, credentials)
-    opener = build_opener(_EveryStatus, HTTPHandler, HTTPSHandler, ProxyHandler)
-    headers, body = _headers(hook, credentials), _body(hook, facts)
-    try:
-        request = Request(url, method=hook.method, headers=headers, data=body)  # noqa: S310 - http or https
-        with opener.open(request, timeout=timeout_seconds) as response:
-            status = int(response.status)
-    except (HTTPException, ValueError) as error:  # their texts may quote the address or a header
-        raise TransientError(f"{hook.method} {shown} could not be sent or understood: {type(error).__name__}") from None
-    except OSError as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        raise TransientError(f"{hook.method} {shown} got no answer: {str(reason)[:200]}") from None
+    shown = f"{hook.method} {shown}"
+    status = exchange(
+        url,
+        method=hook.method,
+        headers=_headers(hook, credentials),
+        body=_body(hook, facts),
+        shown=shown,
+        timeout_seconds=timeout_seconds,
+    )
     good = status in hook.expect if hook.expect else 200 <= status < 300
     if not good:
         wanted = ", ".join(map(str, hook.expect)) or "200 to 299"
-        raise PermanentError(f"{hook.method} {shown} was answered with {status}, expected was {wanted}")
-    return f"{hook.method} {shown} was answered with {status}"
+        raise PermanentError(f"{shown} was answered with {status}, expected was {wanted}")
+    return f"{shown} was answered with {status}"
+
+
+def exchange(
+    url: str, *, method: str, headers: dict[str, str], body: bytes | None, shown: str, timeout_seconds: float
+) -> int:
+    """Send a request and return the status of the answer, whatever it is.
+
+    :param shown: what the request is called in errors: the address may be a secret.
+    :raises TransientError: there is no answer.
+    """
+    opener = build_opener(_EveryStatus, HTTPHandler, HTTPSHandler, ProxyHandler)
+    try:
+        request = Request(url, method=method, headers=headers, data=body)  # noqa: S310 - http or https, as checked
+        with opener.open(request, timeout=timeout_seconds) as response:
+            return int(response.status)
+    except (HTTPException, ValueError) as error:  # their texts may quote the address or a header
+        raise TransientError(f"{shown} could not be sent or understood: {type(error).__name__}") from None
+    except OSError as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise TransientError(f"{shown} got no answer: {str(reason)[:200]}") from None
+
+
+def basic(username: str, password: str) -> str:
+    """The header `Authorization` of basic authentication (RFC 7617)."""
+    return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"
 
 
 def _address(hook: HttpHook, credentials: Credentials) -> tuple[str, str]:
@@ -71,8 +94,7 @@ def _headers(hook: HttpHook, credentials: Credentials) -> dict[str, str]:
         headers[name] = _password(reference, credentials)
     if hook.credentials is not None:
         found = credentials.get(hook.credentials) or Credential()
-        pair = f"{found.username or ''}:{found.password_text() or ''}"
-        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        headers["Authorization"] = basic(found.username or "", found.password_text() or "")
     return headers
 
 

@@ -17,6 +17,8 @@ from mongo_backup.objects.base import CredentialsReference, KubernetesStyleObjec
 from mongo_backup.objects.quantities import Duration
 from mongo_backup.objects.hooks import Hooks
 from mongo_backup.objects.maintenance import MaintenanceSettings
+from mongo_backup.objects.notifications import Deadline, Notification, deadline_after
+from mongo_backup.objects.quantities import Duration
 from mongo_backup.objects.schedule import Schedule
 from mongo_backup.objects.verification import VerificationSettings
 
@@ -122,9 +124,20 @@ class Session(Model):
     """Longest wait between two tries. What is locked stays so meanwhile, for 10 minutes at most."""
     balancer: BalancerSettings = BalancerSettings()
     """How the balancer of a sharded cluster is stopped."""
-
     hooks: Hooks = Hooks()
     """What else is done before and after."""
+    deadline: Deadline | None = None
+    """When a good backup must be there: a time of day such as `06:00`, in the session's time zone, or a duration after
+    each scheduled time. If none is, Airflow sends the `notifications` for `late`."""
+
+    @model_validator(mode="after")
+    def _deadline_fits(self) -> Self:
+        if self.deadline is not None:
+            if self.schedule is None:
+                raise ValueError("a `deadline` needs a `schedule`: without one nothing is ever due")
+            deadline_after(self.deadline, self.schedule)
+        return self
+
 
 class RestoreSettings(Model):
     """The DAG `restore.<configuration>`."""
@@ -133,9 +146,9 @@ class RestoreSettings(Model):
     """Wait for a person's approval of the plan before anything is touched."""
     restore_timeout: Duration = timedelta(hours=24)
     """Longest time for the restore of one component."""
-
     hooks: Hooks = Hooks()
     """What else is done before and after."""
+
 
 class MetricsSettings(Model):
     """Where metrics go."""
@@ -174,6 +187,8 @@ class BackupConfigurationSpec(Model):
     """When a set is marked as suspicious."""
     metrics: MetricsSettings | None = None
     """None: no metrics are pushed."""
+    notifications: tuple[Notification, ...] = ()
+    """Who is told of the runs of all DAGs of this configuration."""
 
     @model_validator(mode="after")
     def _sessions_differ(self) -> Self:

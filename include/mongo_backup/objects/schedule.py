@@ -88,6 +88,17 @@ def longest_interval(schedule: str) -> timedelta:
     return max(*within, *between) if between else timedelta(days=len(_TEN_YEARS))
 
 
+def time_of_day(schedule: str) -> timedelta | None:
+    """The time of day of a schedule since midnight; None where it has several."""
+    minutes, hours = (
+        _values(field, lowest, highest, words)
+        for field, (_, lowest, highest, words) in zip(_WORDS.get(schedule, schedule).split()[:2], _FIELDS, strict=False)
+    )
+    if len(minutes) != 1 or len(hours) != 1:
+        return None
+    return timedelta(hours=hours.pop(), minutes=minutes.pop())
+
+
 def _is_day(day: date, days: set[int], weekdays: set[int]) -> bool:
     """Cron's rule: where both day of the month and day of the week are limited, either is enough."""
     by_month, by_week = day.day in days, day.isoweekday() % 7 in weekdays

@@ -23,7 +23,7 @@ from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.objects.configuration import Consistency
 from mongo_backup.objects.hooks import Hook, longest
 from mongo_backup_airflow.assets import snapshots_asset, unverified_alias
-from mongo_backup_airflow.builders import wiring
+from mongo_backup_airflow.builders import telling, wiring
 from mongo_backup_airflow.builders.words import BACKUP_TASKS, backup_description, backup_words
 from mongo_backup_airflow.operators.backup import (
     BackupMetricsOperator,
@@ -57,6 +57,7 @@ def build_backup_dag(subject: Subject) -> DAG:
             retries=session.retries, delay=session.retry_delay, longest=session.max_retry_delay
         ),
         doc_md=backup_words(subject, session),
+        **telling.deadlines(configuration, session),
         **wiring.dag_arguments(configuration, family="backup", topology=topology),
     )
     with dag:
@@ -97,7 +98,7 @@ class _Tasks:
         commit = self._commit()
         retention = self._task(BackupStep.APPLY_RETENTION, execution_timeout=wiring.LONG)
         metrics = self._task(BackupStep.PUSH_METRICS, BackupMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
-        finish = self._task(BackupStep.FINISH, FinishBackupOperator, **wiring.teardown_arguments())
+        finish = self._task(BackupStep.FINISH, FinishBackupOperator, **wiring.finish_arguments(self.configuration))
         wiring.chain_tasks([prepare, before, stop, members, lock_config, hold, dump])
         wiring.chain_tasks([dump, release, unlock_config, start, commit, retention, metrics])
         if self.held:

@@ -144,6 +144,9 @@ class _Tasks:
     def wire(self) -> None:
         """Make the tasks and put them in order."""
         plan = self._task(RestoreStep.PLAN_RESTORE, PlanRestoreOperator)
+        hooks = self.configuration.spec.restore.hooks
+        before = self._hooks(RestoreStep.HOOKS_BEFORE, hooks.before)
+        after = self._hooks(RestoreStep.HOOKS_AFTER, hooks.after)
         stop, start = self._balancer() if self.sharded else (None, None)
         drop = self._task(RestoreStep.DROP_EXISTING)
         restore = self._restore(plan)
@@ -151,7 +154,7 @@ class _Tasks:
         indexes = self._task(RestoreStep.BUILD_INDEXES, **self.long)
         verify = self._task(RestoreStep.VERIFY_RESTORE, **self.long)
         metrics = self._task(RestoreStep.PUSH_METRICS, RestoreMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
-        finish = self._task(RestoreStep.FINISH, FinishRestoreOperator, **wiring.teardown_arguments())
+        finish = self._task(RestoreStep.FINISH, FinishRestoreOperator, **wiring.finish_arguments(self.configuration))
         wiring.chain_tasks([plan, self._approval(), before, stop, drop, restore, routing, indexes])
         wiring.chain_tasks([indexes, verify, start, metrics])
         if start is not None:
@@ -162,6 +165,9 @@ class _Tasks:
         self, step: RestoreStep, kind: type[RestoreStepOperator] = RestoreStepOperator, **more: Any
     ) -> RestoreStepOperator:
         return kind(task_id=step.value, step=step.value, subject=self.subject, doc_md=RESTORE_TASKS[step.value], **more)
+
+    def _hooks(self, step: RestoreStep, hooks: tuple[Hook, ...]) -> BaseOperator | None:
+        return self._task(step, RestoreHooksOperator, execution_timeout=longest(hooks)) if hooks else None
 
     def _balancer(self) -> tuple[BaseOperator, BaseOperator]:
         stop = self._task(RestoreStep.DISABLE_BALANCER)
@@ -174,9 +180,6 @@ class _Tasks:
         return MongoRestoreOperator.partial(
             task_id=RestoreStep.RESTORE.value,
             step=RestoreStep.RESTORE.value,
-        hooks = self.configuration.spec.restore.hooks
-        before = self._hooks(RestoreStep.HOOKS_BEFORE, hooks.before)
-        after = self._hooks(RestoreStep.HOOKS_AFTER, hooks.after)
             subject=self.subject,
             doc_md=RESTORE_TASKS["restore"],
             max_active_tis_per_dagrun=execution.max_parallel_dumps,
@@ -195,9 +198,6 @@ class _Tasks:
             subject=f"Restore {self.configuration.name} into {{{{ params.target }}}}?",
             body=f"{{{{ ti.xcom_pull('{RestoreStep.PLAN_RESTORE.value}', key='{WORDS_KEY}') }}}}",
             defaults=ApprovalOperator.REJECT,
-    def _hooks(self, step: RestoreStep, hooks: tuple[Hook, ...]) -> BaseOperator | None:
-        return self._task(step, RestoreHooksOperator, execution_timeout=longest(hooks)) if hooks else None
-
             response_timeout=APPROVAL_TIMEOUT,
             execution_timeout=None,
             ignore_downstream_trigger_rules=True,

@@ -85,6 +85,8 @@ def _wire(subject: Subject, settings: VerificationSettings) -> None:
     choose = task(VerifyStep.CHOOSE_SET)
     compare = task(VerifyStep.RESTORE_AND_COMPARE, execution_timeout=settings.timeout)
     metrics = task(VerifyStep.PUSH_METRICS, VerificationMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
-    finish = task(VerifyStep.FINISH, FinishVerificationOperator, **wiring.teardown_arguments())
+    finish = task(
+        VerifyStep.FINISH, FinishVerificationOperator, **wiring.finish_arguments(subject.objects.configuration)
+    )
     wiring.chain_tasks([choose, compare, metrics])
     wiring.close_run(finish, after=[metrics])

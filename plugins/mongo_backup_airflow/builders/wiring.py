@@ -18,6 +18,7 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator
 
 from mongo_backup.objects.configuration import BackupConfiguration, Concurrency
+from mongo_backup_airflow.builders.telling import callbacks
 from mongo_backup_airflow.delays import demonstration_delay
 
 OWNER = "mongo-backup"
@@ -74,6 +75,11 @@ def teardown_arguments() -> dict[str, Any]:
         "retry_exponential_backoff": 0,
         "priority_weight": 10,
     }
+
+
+def finish_arguments(configuration: BackupConfiguration) -> dict[str, Any]:
+    """Arguments of the last task: it must not fail, and people are told what it says of the run."""
+    return {**teardown_arguments(), **callbacks(configuration)}
 
 
 def dag_arguments(configuration: BackupConfiguration, *, family: str, topology: str) -> dict[str, Any]:
