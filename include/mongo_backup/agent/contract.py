@@ -154,6 +154,8 @@ class PrepareResult(Model):
     fcv: str | None = None
     cluster_time_supported: bool
     repository_created: bool
+    last_members: dict[str, str] = Field(default_factory=dict)
+    """The member that each component was read from for the newest set."""
 
 
 class BalancerResult(Model):

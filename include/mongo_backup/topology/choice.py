@@ -23,16 +23,20 @@ def choose_members(
     when_unsafe: Literal["snapshot", "fail"],
     facts: Mapping[str, LockFacts] | None = None,
     cluster_time_supported: bool = True,
+    last: Mapping[str, str] | None = None,
 ) -> tuple[ChosenMember, ...]:
     """Choose one member of each component.
 
     A healthy secondary that may be locked (if locks are wished), then preferred ones in their order, then those with
-    the wished tags, hidden, priority 0, least behind, without a vote, lowest priority. Without a secondary the primary.
+    the wished tags, hidden, priority 0, the one read last, least behind, without a vote, lowest priority. Without a
+    secondary the primary. Members keep their documents in orders of their own: reading the same one again finds the
+    same pieces, so little is new to the repository.
 
     :param consistency: the wish: `locked` or `snapshot`.
     :param when_unsafe: what to do where a lock is wished but would endanger the set.
     :param facts: oplog and expected lock time by component (`mongo_backup.locks.safety.measure`).
     :param cluster_time_supported: False for servers older than 5.0: they can only be locked.
+    :param last: the member that each component was read from last.
     :raises PreconditionError: a component has no member to read from, or locking is unsafe and `when_unsafe` is `fail`.
     """
     lock = consistency is Consistency.LOCKED or not cluster_time_supported
@@ -44,6 +48,7 @@ def choose_members(
             lock=lock,
             unlocked_allowed=unlocked_allowed,
             facts=(facts or {}).get(component.name, LockFacts()),
+            last=(last or {}).get(component.name),
         )
         for component in topology.components
     )
@@ -55,7 +60,13 @@ def choose_members(
 
 
 def _choose(
-    component: Component, *, preference: MemberPreference, lock: bool, unlocked_allowed: bool, facts: LockFacts
+    component: Component,
+    *,
+    preference: MemberPreference,
+    lock: bool,
+    unlocked_allowed: bool,
+    facts: LockFacts,
+    last: str | None,
 ) -> ChosenMember:
     if component.role is ComponentRole.STANDALONE:
         reason = "the only server; a standalone has no oplog, so no cluster time"
@@ -70,8 +81,8 @@ def _choose(
         member.host: lock_problem(component, member, facts=facts, max_lag_seconds=preference.max_lag_seconds)
         for member in fit
     }
-    best = min(fit, key=lambda member: (lock and problems[member.host] is not None, *_rank(member, preference)))
-    reasons = _reasons(best, preference, alone=len(fit) == 1)
+    best = min(fit, key=lambda member: (lock and problems[member.host] is not None, *_rank(member, preference, last)))
+    reasons = _reasons(best, preference, alone=len(fit) == 1, last=last)
     if not lock:
         return _chosen(component, best, ReadMode.WINDOW, reasons)
     if (problem := problems[best.host]) is None:
@@ -100,7 +111,7 @@ def _unfit(member: Member, preference: MemberPreference) -> str | None:
     return next((why for applies, why in rules if applies), None)
 
 
-def _rank(member: Member, preference: MemberPreference) -> tuple[object, ...]:
+def _rank(member: Member, preference: MemberPreference, last: str | None) -> tuple[object, ...]:
     wished = preference.preferred.index(member.host) if member.host in preference.preferred else None
     return (
         wished is None,
@@ -108,6 +119,7 @@ def _rank(member: Member, preference: MemberPreference) -> tuple[object, ...]:
         not _tagged(member, preference),
         not member.hidden,
         member.priority > 0,
+        member.host != last,
         round(member.lag_seconds or 0),
         member.votes > 0,
         member.priority,
@@ -119,7 +131,7 @@ def _tagged(member: Member, preference: MemberPreference) -> bool:
     return bool(preference.tags) and preference.tags.items() <= member.tags.items()
 
 
-def _reasons(member: Member, preference: MemberPreference, *, alone: bool) -> tuple[str, ...]:
+def _reasons(member: Member, preference: MemberPreference, *, alone: bool, last: str | None) -> tuple[str, ...]:
     found: tuple[tuple[bool, str], ...] = (
         (alone, "the only healthy secondary"),
         (member.host in preference.preferred, "preferred by the AppBinding"),
@@ -127,6 +139,7 @@ def _reasons(member: Member, preference: MemberPreference, *, alone: bool) -> tu
         (member.hidden, "hidden"),
         (member.priority == 0, "priority 0"),
         (member.votes == 0, "without a vote"),
+        (member.host == last, "read last time too"),
         (True, f"{member.lag_seconds or 0:.0f} s behind the primary"),
     )
     return tuple(text for applies, text in found if applies)

@@ -176,3 +176,14 @@ def test_the_reasons_are_told() -> None:
         "without a vote",
         "2 s behind the primary",
     )
+
+
+def test_the_member_that_was_read_last_is_read_again() -> None:
+    """Members keep documents in orders of their own: the same one again leaves little new to upload."""
+    near, last = member("b"), member("c", lag_seconds=4)
+    found = choose(A, near, last, last={"rs0": "c:1", "other": "b:1"})
+    assert (found.host, found.reasons) == ("c:1", ("read last time too", "4 s behind the primary"))
+    assert choose(A, near, last, last={"rs0": "gone:1"}).host == "b:1"
+    assert choose(A, near, member("d", priority=0), last={"rs0": "b:1"}).host == "d:1", (
+        "what is better for the set wins"
+    )

@@ -36,6 +36,7 @@ def identify_secondaries(request: BackupRequest, credentials: Credentials) -> Me
             when_unsafe=when_unsafe_of(request),
             facts=by_component,
             cluster_time_supported=cluster_time_supported(topology),
+            last=request.prepared.last_members if request.prepared else {},
         )
     if not members:  # an empty list to map over would make a green run of nothing
         raise PreconditionError("no component was found to back up")

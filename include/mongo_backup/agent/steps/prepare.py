@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from mongo_backup.agent.contract import BackupRequest, PrepareResult
 from mongo_backup.agent.session import connect, engine_of, open_repository, session_of
 from mongo_backup.credentials import Credentials
 from mongo_backup.engines.choice import check_engine
-from mongo_backup.errors import ConfigurationError
+from mongo_backup.errors import ConfigurationError, MongoBackupError
 from mongo_backup.locks.release import release
 from mongo_backup.locks.target import occupy
+from mongo_backup.manifest.catalog import SetCatalog
+from mongo_backup.manifest.store import read_manifest
 from mongo_backup.objects.addon import Addon
+from mongo_backup.repository.restic import Repository
 from mongo_backup.topology.check import check
 from mongo_backup.topology.discover import discover
 from mongo_backup.topology.model import Topology
@@ -57,7 +61,9 @@ def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
         )
         with open_repository(request, credentials) as repository:
             opened = repository.ensure()
-            repository.unlock_stale()  # of runs that were killed or lost the store: a prune would stumble over them
+            with ThreadPoolExecutor(max_workers=1) as pool:  # each takes restic a second
+                last = pool.submit(_last_members, repository)
+                repository.unlock_stale()  # of runs that were killed or lost the store: a prune would stumble over them
             logger.info(
                 "Repository %s answers and takes the password (restic %s)", repository.location, repository.version
             )
@@ -73,6 +79,7 @@ def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
         fcv=topology.fcv,
         cluster_time_supported=found.cluster_time_supported,
         repository_created=opened.created,
+        last_members=last.result(),
     )
 
 
@@ -82,6 +89,16 @@ def _check_addon(addon: Addon, topology: Topology) -> None:
             f"Addon {addon.name} is for MongoDB {addon.spec.versions}, and the server is {topology.server_version}:"
             " name another addon in the BackupConfiguration, or widen its `versions`"
         )
+
+
+def _last_members(repository: Repository) -> dict[str, str]:
+    """The member that each component was read from last; nothing where that is not known. It is a preference only."""
+    try:
+        newest = SetCatalog.read(repository).complete()[-1:]
+        return {each.name: each.member.host for entry in newest for each in read_manifest(repository, entry).components}
+    except MongoBackupError as error:
+        logger.warning("Which members were read last is not known: %s", error)
+        return {}
 
 
 def _describe(topology: Topology) -> None:
