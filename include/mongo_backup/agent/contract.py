@@ -253,10 +253,6 @@ class MetricsResult(Model):
     reason: str | None = None
 
 
-class FinishResult(Model):
-    """Nothing of this run is left on the target."""
-
-    swept: tuple[str, ...] = ()
 class HookResult(Model):
     """How one hook ended."""
 
@@ -273,6 +269,10 @@ class HooksResult(Model):
     ran: tuple[HookResult, ...] = ()
 
 
+class FinishResult(Model):
+    """Nothing of this run is left on the target."""
+
+    swept: tuple[str, ...] = ()
 
 
 BackupRequest.model_rebuild()

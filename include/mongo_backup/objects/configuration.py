@@ -14,7 +14,6 @@ from mongo_backup.namespaces import NamespacePatterns
 from mongo_backup.objects.addon import Engine
 from mongo_backup.objects.anomaly import AnomalySettings
 from mongo_backup.objects.base import CredentialsReference, KubernetesStyleObject, Name, Reference
-from mongo_backup.objects.quantities import Duration
 from mongo_backup.objects.hooks import Hooks
 from mongo_backup.objects.maintenance import MaintenanceSettings
 from mongo_backup.objects.notifications import Deadline, Notification, deadline_after

@@ -31,8 +31,8 @@ class BackupOperator(AgentOperator):
             BackupStep.UNLOCK_SECONDARIES,
             BackupStep.UNLOCK_CONFIG_SERVER,
             BackupStep.ENABLE_BALANCER,
-        }
             BackupStep.HOOKS_AFTER,
+        }
     )
 
     def __init__(self, *, lock_task: str | None = None, **arguments: Any) -> None:
