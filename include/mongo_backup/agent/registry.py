@@ -57,8 +57,8 @@ STEPS: dict[str, Step] = {
         _BACKUP,
         {
             "prepare": "prepare:prepare",
-            "disable_balancer": "balancer:disable_balancer",
             "hooks_before": "hooks:before_backup",
+            "disable_balancer": "balancer:disable_balancer",
             "identify_secondaries": "members:identify_secondaries",
             "lock_config_server": "locks:lock_config_server",
             "lock_secondaries": "locks:lock_secondaries",
@@ -69,8 +69,8 @@ STEPS: dict[str, Step] = {
             "commit_snapshot": "commit:commit_snapshot",
             "apply_retention": "retention:apply_retention",
             "push_metrics": "metrics:push_metrics",
-            "finish": "finish:finish",
             "hooks_after": "hooks:after_backup",
+            "finish": "finish:finish",
         },
     ),
     **_family(
@@ -78,8 +78,8 @@ STEPS: dict[str, Step] = {
         _RESTORE,
         {
             "plan_restore": "restore_plan:plan_restore",
-            "disable_balancer": "restore_control:disable_balancer",
             "hooks_before": "hooks:before_restore",
+            "disable_balancer": "restore_control:disable_balancer",
             "drop_existing": "restore_data:drop_existing",
             "restore": "restore_data:restore",
             "restore_metadata": "restore_data:restore_metadata",
@@ -87,8 +87,18 @@ STEPS: dict[str, Step] = {
             "verify_restore": "restore_verify:verify_restore",
             "enable_balancer": "restore_control:enable_balancer",
             "push_metrics": "restore_control:push_metrics",
-            "finish": "restore_control:finish",
             "hooks_after": "hooks:after_restore",
+            "finish": "restore_control:finish",
+        },
+    ),
+    **_family(
+        "maintain",
+        _MAINTAIN,
+        {
+            "check": "maintain:check",
+            "prune": "maintain:prune",
+            "push_metrics": "maintain:push_metrics",
+            "finish": "maintain:finish",
         },
     ),
     **_family(
