@@ -65,7 +65,7 @@ kubernetes-binaries: setup  ## build what the test cluster is made of, once (roo
 	nice $(BIN)/python -m sandbox.kubernetes.build
 
 test-kubernetes: setup  ## pods on a real Kubernetes (root; builds what is missing, see kubernetes-binaries)
-	$(BIN)/pytest -n 2 --dist loadgroup --durations=10 tests/kubernetes
+	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=10 tests/kubernetes
 
 demo: setup  ## back up a real sharded cluster under load, destroy it, restore it, compare; RUNNER=kubernetes: in pods
 	$(BIN)/python -m sandbox.demo --runner $(RUNNER)

@@ -14,8 +14,6 @@ from mongo_backup_airflow.pods import follow
 from mongo_backup_airflow.runners import kubernetes
 from sandbox.kubernetes.ready import NAMESPACE
 
-pytestmark = pytest.mark.xdist_group("steps")  # one cluster and one set of servers for all of a group
-
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(bench: Bench) -> object:

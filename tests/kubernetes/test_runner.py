@@ -15,8 +15,6 @@ from mongo_backup_airflow.pods import spec
 from sandbox.kubernetes.ready import NAMESPACE, connection
 from sandbox.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("steps")  # one cluster and one set of servers for all of a group
-
 
 def test_a_step_runs_in_a_pod_and_leaves_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
