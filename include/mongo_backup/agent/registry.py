@@ -16,6 +16,7 @@ _BACKUP = "mongo_backup.agent.contract:BackupRequest"
 _RESTORE = "mongo_backup.agent.restore_contract:RestoreRequest"
 _VERIFY = "mongo_backup.agent.verify_contract:VerifyRequest"
 _WATCH = "mongo_backup.agent.release_contract:WatchRequest"
+_MAINTAIN = "mongo_backup.agent.maintain_contract:MaintainRequest"
 _STEPS = "mongo_backup.agent.steps"
 
 
