@@ -38,6 +38,7 @@ def push_metrics(request: BackupRequest, credentials: Credentials) -> MetricsRes
             cluster_time=committed.cluster_time if committed else None,
             lock_skew_seconds=request.lock.skew_seconds if request.lock else None,
             dumps=request.dumps,
+            suspicious=_suspicious(request),
             sets=_sets(request, credentials) if success else None,
         ),
     )
@@ -54,6 +55,12 @@ def _attempt(request: BackupRequest, *, success: bool) -> Attempt:
         step_seconds=request.step_seconds,
         expected_interval_seconds=longest_interval(schedule).total_seconds() if schedule else None,
     )
+
+
+def _suspicious(request: BackupRequest) -> bool | None:
+    """Whether the set was found unlike its predecessors; None where nobody looked."""
+    judged = request.committed is not None and request.objects.configuration.spec.anomaly.enabled
+    return bool(request.committed.suspicious) if judged and request.committed else None
 
 
 def tell_marks(request: BackupRequest, connector: Connector) -> None:
