@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n 2 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores kubernetes-binaries test-kubernetes demo sandbox bench clean
+.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores kubernetes-binaries test-kubernetes demo sandbox faults bench clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -72,6 +72,11 @@ demo: setup  ## back up a real sharded cluster under load, destroy it, restore i
 
 sandbox: setup  ## keep the demo's servers up and print the address and login of the UI
 	$(BIN)/python -m sandbox.up
+
+faults: setup  ## disturb every step in every way, write docs/reliability.md (an hour on 2 cores; FAULTS="--only restore")
+	@command -v faketime >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends faketime >/dev/null; } \
+	  || { echo "faketime is missing: install it (Debian: apt-get install faketime) and run this again" >&2; exit 1; }
+	$(BIN)/python -m sandbox.faults.main $(FAULTS)
 
 bench: setup  ## measure the engines (mongodump too, where it is on PATH)
 	$(BIN)/python tests/benchmark/dump_throughput.py

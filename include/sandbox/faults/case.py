@@ -83,6 +83,8 @@ class Outcome(Model):
     case: Case
     words: str | None = None
     """What is wrong with the run; None: it was green."""
+    told: str | None = None
+    """What the disturbed step said, or the first that failed."""
     tries: bool = False
     """A green run needed another try of the step."""
     watchdog: bool = False
@@ -175,6 +177,7 @@ def run_case(stage: Stage, case: Case) -> Outcome:
         outcome.log = log.lines
         if conductor.failed:
             outcome.problems.append(conductor.failed)
+        outcome.told = _told(run, case.step)
         outcome.tries = outcome.words is None and any(name.startswith(case.step) for name in run.messages)
         if kind.name.startswith("damaged"):
             outcome.problems += _check_is_silent(stage)
@@ -191,7 +194,8 @@ def run_case(stage: Stage, case: Case) -> Outcome:
     outcome.problems += _words_wrong(outcome, conductor)
     if isinstance(run, BackupRun):
         outcome.problems += _sets_wrong(stage, run, sets)
-        outcome.problems += _again(lambda: stage.backup().run(), "a fresh backup")
+        if outcome.words is not None:  # a green run was one
+            outcome.problems += _again(lambda: stage.backup().run(), "a fresh backup")
     elif isinstance(run, RestoreRun):
         outcome.problems += _target_wrong(stage, run, outcome, data)
     outcome.problems += [f"restic lock {each[:8]} is left" for each in restic_locks(stage.objects, stage.credentials)]
@@ -202,6 +206,11 @@ def _run(stage: Stage, case: Case, conductor: Conductor, launcher: Launcher) -> 
     if case.family == "backup":
         return BackupRun(launcher=launcher, disturber=conductor, inline=stage.backup())
     return RestoreRun(launcher=launcher, disturber=conductor, inline=stage.restore())
+
+
+def _told(run: Run, step: str) -> str | None:
+    own = [words for task, words in run.messages.items() if task.partition("[")[0] == step]
+    return next(iter([*own, *run.messages.values()]), None)
 
 
 # The judge's questions
@@ -267,7 +276,7 @@ def _sets_wrong(stage: Stage, run: BackupRun, before: set[str]) -> list[str]:
         disturbed_commit = run.states.get("commit_snapshot") == "failed" and new == own
         if not disturbed_commit:
             wrong.append(f"visible are {sorted(new)}, and committed was {sorted(expected)}")
-    for set_id in new:
+    for set_id in new if run.disturber.phase in ("dump", "commit_snapshot") else ():
         wrong += unreadable(stage.objects, stage.credentials, set_id)
     return wrong
 

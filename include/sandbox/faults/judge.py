@@ -91,13 +91,14 @@ def open_repository(objects: Objects, credentials: Credentials) -> Repository:
 
 def complete_sets(objects: Objects, credentials: Credentials) -> tuple[str, ...]:
     """Ids of the sets that a restore would take, oldest first."""
-    return tuple(each.set_id for each in SetCatalog(snapshots(objects, credentials)).complete())
+    with open_repository(objects, credentials) as repository:
+        return tuple(each.set_id for each in SetCatalog.read(repository).complete())
 
 
 def restic_locks(objects: Objects, credentials: Credentials) -> list[str]:
     """Locks on the repository."""
     with open_repository(objects, credentials) as repository:
-        return list(repository.locks()) if repository.exists() else []
+        return list(repository.locks())
 
 
 def unreadable(objects: Objects, credentials: Credentials, set_id: str) -> list[str]:

@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from sandbox.faults.case import Outcome, run_case
-from sandbox.faults.matrix import choose
+from sandbox.faults.matrix import all_cases, choose
+from sandbox.faults.page import page
 from sandbox.faults.stage import Stage
 from sandbox.report import quote, say
 
 LOG_LINES = 12
+PAGE = Path("docs/reliability.md")
 
 
 def faults(
@@ -24,7 +26,10 @@ def faults(
     record: Annotated[
         Path | None, typer.Option(help="Keep each outcome here, and leave out cases that are here already.")
     ] = None,
-    write: Annotated[Path | None, typer.Option(help="Write the page with the results here.")] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Write the page with the results here; without it, docs/reliability.md for all cases."),
+    ] = None,
 ) -> None:
     """Disturb every step of a backup and of a restore in every way, and judge what is left."""
     chosen = choose(only=only, count=cases, seed=seed)
@@ -52,9 +57,11 @@ def faults(
             show(f"{number}/{len(chosen)}", outcome, time.monotonic() - at)
     bad = [each for each in outcomes if each.problems]
     say(f"{len(outcomes)} cases, {len(bad)} with problems, {time.monotonic() - began:.0f} s")
+    if write is None and not only and cases is None:
+        write = PAGE
     if write is not None:
-        from sandbox.faults.page import page
-
+        order = {case.name: number for number, case in enumerate(all_cases())}
+        outcomes.sort(key=lambda outcome: order.get(outcome.case.name, len(order)))
         write.write_text(page(outcomes), "utf-8")
     if bad:
         raise typer.Exit(1)

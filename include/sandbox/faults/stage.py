@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import time
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 from mongo_backup.agent.contract import Objects
 from mongo_backup.agent.restore_contract import RestoreParameters
+from mongo_backup.errors import PermanentError
 from mongo_backup.objects.loader import load_directory
+from mongo_backup.repository.restic import REPOSITORY_VERSION
 from sandbox import objects as documents
 from sandbox.cluster import CONFIG, ShardedCluster
 from sandbox.component import SetSettings
 from sandbox.faults.detour import VARIABLE
-from sandbox.faults.judge import Marks, read_marks
+from sandbox.faults.judge import Marks, open_repository, read_marks
 from sandbox.faults.proxy import Network, Proxy
 from sandbox.inline import InlineBackup
 from sandbox.inline_restore import InlineRestore
@@ -75,7 +81,27 @@ class Stage:
             bulk = self.cluster.admin_client(shard)[f"{BULK}_{shard}"].documents
             bulk.insert_many([{"_id": number, "text": dice.randbytes(500)} for number in range(BULK_DOCUMENTS)])
         self.cluster.wait_for_replication()
+        self._make_repository()
         wait_until(self._no_orphans, what="the shards have removed what they do not own")
+
+    def _make_repository(self) -> None:
+        """Make the repository on a machine that seems slow, so that its password is quick to check.
+
+        restic measures how long a key's derivation takes when it makes one, and settles for half a second of work. It
+        is started some thirty times for each case.
+        """
+        with open_repository(self.objects, self.credentials) as repository:
+            process = repository.start("init", "--repository-version", REPOSITORY_VERSION)
+            while process.running:
+                for each in psutil.Process(process.guard_pid).children():
+                    if each.name() == "restic":
+                        with contextlib.suppress(psutil.NoSuchProcess):
+                            each.suspend()
+                            time.sleep(0.1)
+                            each.resume()
+                time.sleep(0.004)
+            if process.end() != 0:
+                raise PermanentError(f"restic could not make the repository: {process.errors.text}")
 
     def _no_orphans(self) -> bool:
         """Else they would be removed in the middle of a case, and the data be others."""
