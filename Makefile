@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n 2 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores kubernetes-binaries test-kubernetes demo sandbox faults bench clean
+.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores kubernetes-binaries test-kubernetes test-airflow-faults demo sandbox faults bench clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -66,6 +66,9 @@ kubernetes-binaries: setup  ## build what the test cluster is made of, once (roo
 
 test-kubernetes: setup  ## pods on a real Kubernetes (root; builds what is missing, see kubernetes-binaries)
 	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=10 tests/kubernetes
+
+test-airflow-faults: setup  ## Airflow itself is lost: scheduler, DAG file, database (20 minutes, most of it a lease)
+	$(BIN)/pytest tests/airflow_faults
 
 demo: setup  ## back up a real sharded cluster under load, destroy it, restore it, compare; RUNNER=kubernetes: in pods
 	$(BIN)/python -m sandbox.demo --runner $(RUNNER)
