@@ -71,7 +71,9 @@ TASKS: dict[str, TaskName] = {
 }
 """Which of an addon's functions a step is part of; one that is not named is `control`, short and small."""
 
-LONG = frozenset({"backup.dump", "restore.restore", "restore.build_indexes", "restore.verify_restore"})
+VERIFICATION = "verify.restore_and_compare"
+"""The step that needs a throw-away server; in a pod that is a container beside the agent's."""
+LONG = frozenset({"backup.dump", "restore.restore", "restore.build_indexes", "restore.verify_restore", VERIFICATION})
 """Steps that may take hours: in pods, no worker waits for them (`execution.deferrable`)."""
 
 
@@ -90,11 +92,13 @@ def runner_for(objects: Objects, step: str) -> Runner:
     """Return a new runner of the kind that the configuration asks for."""
     execution = objects.configuration.spec.execution
     if runs_in_pod(execution, step):
+        from mongo_backup_airflow.pods.throwaway import with_server
         from mongo_backup_airflow.runners.kubernetes import KubernetesRunner
 
+        function, settings = function_for(objects, step), objects.configuration.spec.verification
         return KubernetesRunner(
             execution=execution,
-            function=function_for(objects, step),
+            function=with_server(function, settings) if settings and step == VERIFICATION else function,
             deferred=execution.deferrable and step in LONG,
         )
     from mongo_backup_airflow.runners.local import LocalRunner
