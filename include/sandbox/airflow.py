@@ -20,11 +20,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from mongo_backup.credentials import Credentials
+from mongo_backup.credentials import Credential, Credentials
 from mongo_backup.errors import PermanentError
 from sandbox.airflow_client import AirflowClient
 from sandbox.ports import PortLease, lease_port
 from sandbox.processes import Process
+from sandbox.waiting import wait_until
 from sandbox.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -156,12 +157,21 @@ class Airflow:
                 process.start()
             self.components["api-server"].wait_ready(self.client.healthy, timeout=120, interval=0.2)
             for reference, credential in self._credentials.values.items():
-                self.client.add_connection(reference.removeprefix("connection:"), credential)
+                self._add_connection(reference.removeprefix("connection:"), credential)
         except BaseException:
             self.close()
             raise
         logger.info("Airflow is up at %s after %.1f s", self.url, time.monotonic() - began)
         return self
+
+    def _add_connection(self, name: str, credential: Credential) -> None:
+        """Add one; on a busy machine SQLite may be locked for longer than the API server waits."""
+
+        def add() -> bool:
+            self.client.add_connection(name, credential)
+            return True
+
+        wait_until(add, what=f"connection {name} is added", timeout=60, interval=1, retry_on=(PermanentError,))
 
     def _migrate(self) -> None:
         log = self.workspace.folder("logs") / "migrate.log"
