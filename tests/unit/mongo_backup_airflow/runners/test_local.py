@@ -306,6 +306,23 @@ def test_a_new_try_waits_for_the_old_agent(tmp_path: Path) -> None:
     assert trace.read_text() == "old ended;new began;"
 
 
+def test_a_new_try_waits_for_an_agent_whose_guard_was_killed(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    lost = runner(
+        f"""
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(0.7); open({str(trace)!r}, "a").write("old ended;")
+        """
+    ).run(call())
+    assert (lost.exit_code, lost.message) == (
+        ExitCode.TRANSIENT,
+        "the agent's guard was ended by SIGKILL, and the agent with it",
+    )
+    done = runner(f'open({str(trace)!r}, "a").write("new began;"); answer()').run(call())
+    assert done.ok
+    assert trace.read_text() == "old ended;new began;"
+
+
 def test_alone_waits_for_every_agent_of_the_run_and_for_no_other_run() -> None:
     with slots.claim(run="d/r1", task="dump[1]", alone=False, patience=0):
         slots.claim(run="d/r1", task="dump[0]", alone=False, patience=0).close()
