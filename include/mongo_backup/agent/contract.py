@@ -181,6 +181,8 @@ class Held(Model):
     mode: str
     at: float
     """Unix time of the moment at which the lock was there."""
+    member_time: float | None = None
+    """The same moment by the member's own clock: the agent that reads may be on a machine whose clock is wrong."""
     catalog: str
     """SHA-256 over the member's catalog (namespaces, UUIDs, options, indexes) at the cluster time."""
 

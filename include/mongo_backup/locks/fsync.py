@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pymongo
 from pymongo.errors import OperationFailure
@@ -55,6 +56,12 @@ def process_id(connector: Connector, host: str) -> str | None:
     """
     found = greet(connector, host).get("topologyVersion", {}).get("processId")
     return None if found is None else str(found)
+
+
+def member_clock(connector: Connector, host: str) -> float:
+    """Return the member's own time, as Unix time: agents on several machines agree on it."""
+    local: datetime = greet(connector, host)["localTime"]
+    return local.replace(tzinfo=UTC).timestamp()
 
 
 def flush(connector: Connector, host: str) -> None:

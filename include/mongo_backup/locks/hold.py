@@ -173,15 +173,17 @@ class _Holder:
             if not locked:
                 raise TransientError(f"{member.component}: {member.host} said it is locked, but is not")
         digests = on_all(self._probes, MemberProbe.digest)
+        ahead = on_all(self._members, lambda member: fsync.member_clock(self._connector, member.host) - time.time())
         held = tuple(
             Held(
                 component=member.component,
                 host=member.host,
                 mode=member.mode.value,
-                at=moments.get(member.host, now),
+                at=(at := moments.get(member.host, now)),
+                member_time=at + difference,
                 catalog=digest,
             )
-            for member, digest in zip(self._members, digests, strict=True)
+            for member, digest, difference in zip(self._members, digests, ahead, strict=True)
         )
         skew = max(moments.values()) - min(moments.values()) if moments else None
         if skew is not None:

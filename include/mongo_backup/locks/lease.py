@@ -14,7 +14,7 @@ from mongo_backup.agent.contract import Held
 from mongo_backup.connection import Connector
 from mongo_backup.errors import ConflictError, MongoBackupError
 from mongo_backup.journal import Journal, JournalEntry, JournalKind
-from mongo_backup.locks.fsync import answers, is_locked, process_id
+from mongo_backup.locks.fsync import answers, is_locked, member_clock, process_id
 from mongo_backup.locks.release import undo
 from mongo_backup.locks.safety import oplog_window
 from mongo_backup.model import Model
@@ -65,18 +65,29 @@ def _lost(connector: Connector, entry: JournalEntry) -> str | None:
     return None
 
 
-def release_member(connector: Connector, *, entry: JournalEntry, held: Held) -> Released:
+def held_seconds(connector: Connector, held: Held) -> float:
+    """How long a member is held, by its own clock.
+
+    :raises TransientError: it does not answer.
+    """
+    if held.member_time is None:
+        return time.time() - held.at
+    return member_clock(connector, held.host) - held.member_time
+
+
+def release_member(connector: Connector, *, entry: JournalEntry, held: Held, since: float | None = None) -> Released:
     """Let one member go and remove its entry. Doing it again does no harm.
 
     The lock is taken off even where the journal cannot be reached: that it is ours was seen at the start. The entry
     then stays for the unlock step.
 
     :param entry: what `own_entry` returned.
+    :param since: monotonic time since when it is held; None: the member is asked.
     :raises TransientError: the member does not answer.
     """
     lost = _lost(connector, entry)
     words = undo(connector, entry)
-    seconds = time.time() - held.at
+    seconds = held_seconds(connector, held) if since is None else time.monotonic() - since
     logger.info("%s (held for %.1f s)%s", words, seconds, f"; it was lost before: {lost}" if lost else "")
     try:
         Journal(connector).remove(entry)
@@ -113,6 +124,7 @@ class LeaseKeeper:
         self._on_demand = on_demand
         self._pause_seconds = pause_seconds
         self._entry: JournalEntry | None = None
+        self._since = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lease {held.component}", daemon=True)
         self._release_lock = threading.Lock()
@@ -121,6 +133,7 @@ class LeaseKeeper:
 
     def __enter__(self) -> LeaseKeeper:
         self._entry = own_entry(self._connector, owner=self._owner, held=self._held)
+        self._since = time.monotonic() - held_seconds(self._connector, self._held)
         self._renew()
         if self._pause_seconds is None:
             self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, self._entry.lease_seconds / _RENEWALS_PER_LEASE)
@@ -150,7 +163,7 @@ class LeaseKeeper:
         """
         with self._release_lock:
             if self._released is None:
-                self._released = release_member(self._connector, entry=self.entry, held=self._held)
+                self._released = release_member(self._connector, entry=self.entry, held=self._held, since=self._since)
             return self._released
 
     def _run(self) -> None:
@@ -177,8 +190,11 @@ class LeaseKeeper:
         logger.error("%s", self.demand)
         self._on_demand(self.demand)
 
+    def _held_for(self) -> float:
+        return time.monotonic() - self._since
+
     def _time_problem(self) -> str | None:
-        if self._held.mode == ReadMode.LOCK.value and time.time() - self._held.at > self._longest_seconds:
+        if self._held.mode == ReadMode.LOCK.value and self._held_for() > self._longest_seconds:
             return f"max_lock_time of {self._longest_seconds:.0f} s is over"
         return None
 
@@ -192,7 +208,7 @@ class LeaseKeeper:
             return None
         with pymongo.timeout(_LONGEST_PAUSE_SECONDS):
             window = oplog_window(self._connector, str(primary))
-        locked = time.time() - self._held.at
+        locked = self._held_for()
         if window is None or locked < _OPLOG_SHARE * window:
             return None
         return f"locked for {locked:.0f} s, and the oplog of {primary} reaches back {window:.0f} s only"
