@@ -183,7 +183,7 @@ def run_case(stage: Stage, case: Case) -> Outcome:
             outcome.problems += _check_is_silent(stage)
     finally:
         conductor.heal()
-        stage.settle()
+        stage.open_all()
     outcome.problems += _processes_left()
     left = what_is_left(stage.cluster, stage.objects, stage.credentials, before)
     if left:
@@ -191,6 +191,9 @@ def run_case(stage: Stage, case: Case) -> Outcome:
         _watchdog(stage)
         left = what_is_left(stage.cluster, stage.objects, stage.credentials, before)
     outcome.problems += [f"left: {each}" for each in left]
+    if left:
+        stage.reset()
+    stage.settle()
     outcome.problems += _words_wrong(outcome, conductor)
     if isinstance(run, BackupRun):
         outcome.problems += _sets_wrong(stage, run, sets)

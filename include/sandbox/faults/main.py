@@ -50,6 +50,7 @@ def faults(
                 outcome = run_case(stage, case)
             except Exception as error:  # noqa: BLE001 - a case that cannot be judged is a problem of that case
                 outcome = Outcome(case=case, problems=[f"not judged: {type(error).__name__}: {error}"[:600]])
+                stage.reset()
             outcomes.append(outcome)
             if record is not None:
                 with record.open("a") as file:

@@ -16,6 +16,7 @@ import psutil
 from mongo_backup.agent.contract import Objects
 from mongo_backup.agent.restore_contract import RestoreParameters
 from mongo_backup.errors import PermanentError
+from mongo_backup.namespaces import JOURNAL_COLLECTION, JOURNAL_DB
 from mongo_backup.objects.loader import load_directory
 from mongo_backup.repository.restic import REPOSITORY_VERSION
 from sandbox import objects as documents
@@ -36,6 +37,8 @@ BULK_DOCUMENTS = 600
 """More than a first batch: a dump of them asks for a second one."""
 CONFIGURATION, SESSION = "shop", "manual"
 KEPT_SETS = 2
+HISTORY_SECONDS = 300
+"""The server's default."""
 BALANCER = {"full": "_configsvrBalancerStart", "off": "_configsvrBalancerStop"}
 
 
@@ -148,6 +151,11 @@ class Stage:
 
     def settle(self) -> None:
         """All servers run, all paths are open, all sets have a primary, nothing is behind."""
+        self.open_all()
+        self.cluster.wait_for_replication()
+
+    def open_all(self) -> None:
+        """All servers run, all paths are open, all sets have a primary."""
         for proxy in self.proxies:
             proxy.set("pass")
             proxy.tap = None
@@ -157,4 +165,15 @@ class Stage:
                 if not mongod.running:
                     mongod.start()
             component.wait_settled()
-        self.cluster.wait_for_replication()
+
+    def reset(self) -> None:
+        """Take every mark off by force, so that a case that failed leaves nothing to the next."""
+        self.open_all()
+        for component in self.cluster.components.values():
+            for host in component.hosts:
+                admin = component.admin_client(host).admin
+                while admin.command({"currentOp": 1, "$ownOps": True}).get("fsyncLock"):
+                    admin.command("fsyncUnlock")
+                admin.command({"setParameter": 1, "minSnapshotHistoryWindowInSeconds": HISTORY_SECONDS})
+        self.cluster.admin_client(CONFIG)[JOURNAL_DB][JOURNAL_COLLECTION].delete_many({})
+        self.settle()
