@@ -16,14 +16,16 @@ from mongo_backup.objects.object_set import ObjectSet
 from mongo_backup.objects.schedule import check_schedule
 from mongo_backup_airflow.builders import wiring
 from mongo_backup_airflow.builders.words import RELEASE_TASKS, release_words
+from mongo_backup_airflow.delays import demonstration_delay
 from mongo_backup_airflow.operators.release import ReleaseLocksOperator, WatchedTargets
 from mongo_backup_airflow.runners.base import runs_in_pod
 from mongo_backup_airflow.subject import Subject
 
 SCHEDULE_VARIABLE = "MONGO_BACKUP_RELEASE_SCHEDULE"
 SCHEDULE = "*/5 * * * *"
-LIMIT = timedelta(minutes=4)
-"""Longest time for one deployment, less than between two runs: one that hangs does not keep the others waiting."""
+LIMIT = timedelta(minutes=2)
+"""Longest time for one deployment: also with its second try less than between two runs."""
+RETRY_DELAY = timedelta(seconds=30)
 SIDE_BY_SIDE = 16
 
 
@@ -38,7 +40,13 @@ def build_release_dag(objects: ObjectSet) -> DAG:
         max_active_runs=1,
         max_active_tasks=SIDE_BY_SIDE,
         is_paused_upon_creation=False,
-        default_args={"owner": wiring.OWNER, "retries": 0, "email_on_failure": False, "email_on_retry": False},
+        default_args={
+            "owner": wiring.OWNER,
+            "retries": 1,  # for an Airflow that is just starting; the next run is the next try for all else
+            "retry_delay": demonstration_delay() or RETRY_DELAY,
+            "email_on_failure": False,
+            "email_on_retry": False,
+        },
         tags=["mongo-backup", "watchdog"],
         doc_md=release_words(sorted(watched.subjects)),
         auto_register=False,
