@@ -43,10 +43,14 @@ BALANCER = {"full": "_configsvrBalancerStart", "off": "_configsvrBalancerStop"}
 
 
 class Stage:
-    """Start it with `with`; all cases of a run share one."""
+    """Start it with `with`; all cases of a run share one.
 
-    def __init__(self) -> None:
+    :param shards: of the cluster.
+    """
+
+    def __init__(self, *, shards: int = 2) -> None:
         self.cluster = ShardedCluster(
+            shards=shards,
             # whoever becomes primary stays it: a preferred one would cause a second election after each
             settings=SetSettings(predictable_primary=False),
             parameters={"enableTestCommands": 1, "orphanCleanupDelaySecs": 0},

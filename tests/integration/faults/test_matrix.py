@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 SEED = int(os.environ.get("MONGO_BACKUP_FAULTS_SEED", "2"))
 CASES = [
-    *choose(only="backup.", count=3, seed=SEED, quick=True),
+    *choose(only="backup.", count=2, seed=SEED, quick=True),
     *choose(only="backup.dump (find done): member SIGKILL", count=1, seed=SEED),
     *choose(only="restore.", count=2, seed=SEED, quick=True),
 ]
@@ -26,7 +26,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def faults() -> Iterator[Stage]:
-    with Stage() as stage:
+    with Stage(shards=1) as stage:
         stage.backup().run()
         yield stage
 
