@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import psutil
 from pymongo.errors import PyMongoError
 
 from mongo_backup.errors import TransientError
@@ -44,7 +45,15 @@ def _agent(number: signal.Signals) -> Callable[[Scene], None]:
 
 
 def _restic(number: signal.Signals) -> Callable[[Scene], None]:
-    return lambda scene: scene.signal(scene.restic(), number)
+    def act(scene: Scene) -> None:
+        def sent() -> bool:
+            scene.signal(scene.restic(), number)
+            return True
+
+        # One that stumbles over a vanished lock is started again (`repository.outcome`): then the next one it is.
+        wait_until(sent, what="restic has got its signal", timeout=20, retry_on=(psutil.NoSuchProcess,))
+
+    return act
 
 
 def _kill_guard(scene: Scene) -> None:
