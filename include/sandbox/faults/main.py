@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,9 @@ def faults(
     only: Annotated[str, typer.Option(help="Only cases whose name has all these words.")] = "",
     cases: Annotated[int | None, typer.Option(help="So many of them, at random.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random choice.")] = 0,
+    shuffled: Annotated[
+        bool, typer.Option("--shuffled", help="In random order: a run that is broken off has seen something of all.")
+    ] = False,
     listed: Annotated[bool, typer.Option("--list", help="Name the cases, run none.")] = False,
     record: Annotated[
         Path | None, typer.Option(help="Keep each outcome here, and leave out cases that are here already.")
@@ -33,6 +37,8 @@ def faults(
 ) -> None:
     """Disturb every step of a backup and of a restore in every way, and judge what is left."""
     chosen = choose(only=only, count=cases, seed=seed)
+    if shuffled:
+        random.Random(seed).shuffle(chosen)
     if listed:
         for case in chosen:
             typer.echo(case.name)
