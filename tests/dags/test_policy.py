@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def every_kind() -> list[Objects]:
 def dags(load: Load) -> dict[str, Any]:
     bag = load(*every_kind())
     assert bag.import_errors == {}
-    assert len(bag.dags) == 14
+    assert len(bag.dags) == 19
     return {dag.dag_id: dag for dag in runs_of(bag)}
 
 
@@ -171,7 +172,7 @@ def test_schedules(dags: dict[str, Any]) -> None:
     nightly = dags["backup.approved.nightly"].schedule
     assert isinstance(nightly, CronTriggerTimetable)
     assert nightly.expression == "0 2 * * *"
-    assert nightly.run_immediately is False
+    assert nightly.run_immediately == timedelta(0)
     assert dags["backup.single.s"].schedule.expression == "0 0 * * *"
     assert dags["backup.set.s"].schedule is None
     assert dags["backup.set.s"].is_paused_upon_creation is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ def test_it_looks_at_every_deployment_once(dag: Any) -> None:
 
 def test_it_is_always_on_its_way_and_quick_to_give_up(dag: Any) -> None:
     assert dag.schedule.expression == "*/5 * * * *"
-    assert dag.schedule.run_immediately is False
+    assert dag.schedule.run_immediately == timedelta(0)
     assert dag.catchup is False
     assert dag.max_active_runs == 1
     assert dag.is_paused_upon_creation is False

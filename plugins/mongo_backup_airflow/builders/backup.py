@@ -49,7 +49,7 @@ def build_backup_dag(subject: Subject) -> DAG:
         dag_id=wiring.backup_dag_id(configuration.name, session.name),
         description=backup_description(subject, session),
         # Without a start date: with one in the past this timetable starts a run the moment the DAG appears.
-        schedule=CronTriggerTimetable(session.schedule, timezone=session.timezone, run_immediately=False)
+        schedule=CronTriggerTimetable(session.schedule, timezone=session.timezone, run_immediately=wiring.NOT_AT_ONCE)
         if session.schedule
         else None,
         is_paused_upon_creation=session.paused,

@@ -35,7 +35,7 @@ def build_release_dag(objects: ObjectSet) -> DAG:
     dag = DAG(
         dag_id=wiring.RELEASE_DAG_ID,
         description="Undoes what dead runs left on their targets: locks, stopped balancers, history windows",
-        schedule=CronTriggerTimetable(schedule(), timezone="UTC", run_immediately=False),
+        schedule=CronTriggerTimetable(schedule(), timezone="UTC", run_immediately=wiring.NOT_AT_ONCE),
         catchup=False,
         max_active_runs=1,
         max_active_tasks=SIDE_BY_SIDE,

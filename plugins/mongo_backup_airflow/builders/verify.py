@@ -55,7 +55,7 @@ def build_verify_dag(subject: Subject) -> DAG:
 
 def _schedule(configuration: str, settings: VerificationSettings) -> Any:
     timetable = (
-        CronTriggerTimetable(settings.schedule, timezone=settings.timezone, run_immediately=False)
+        CronTriggerTimetable(settings.schedule, timezone=settings.timezone, run_immediately=wiring.NOT_AT_ONCE)
         if settings.schedule
         else None
     )

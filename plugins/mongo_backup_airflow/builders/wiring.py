@@ -27,6 +27,9 @@ TEARDOWN_TRIES = 20
 BACKOFF = 2.0
 """Each wait for another try is this much longer than the one before (Airflow adds up to as much again, by chance)."""
 
+NOT_AT_ONCE = timedelta(0)
+"""Of a timetable's `run_immediately`: with False a new DAG whose time was a short while ago (a tenth of its interval,
+up to 17 hours for a weekly one) runs the moment it appears."""
 SHORT = timedelta(minutes=15)
 """Longest time of a step that moves no data."""
 LONG = timedelta(hours=6)
