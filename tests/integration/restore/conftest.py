@@ -11,7 +11,9 @@ import pytest
 
 from mongo_backup.agent.contract import CommitResult, Objects
 from mongo_backup.agent.restore_contract import RestoreParameters, VerifyResult
+from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
+from mongo_backup.locks.release import release
 from mongo_backup.objects.addon import builtin_addon
 from mongo_backup.objects.app_binding import AppBinding
 from mongo_backup.objects.configuration import BackupConfiguration
@@ -55,6 +57,16 @@ class Workbench:
     def restore(self, **parameters: Any) -> VerifyResult:
         """Restore, all steps."""
         return self.prepared(**parameters).run()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_held(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that takes single steps of a restore never comes to its end: nobody else would get the target."""
+    yield
+    for name in {"shop_set", "shop_cluster"} & set(request.fixturenames):
+        bench: Workbench = request.getfixturevalue(name)
+        with Connector(binding=bench.objects.target, credentials=bench.credentials) as connector:
+            release(connector)
 
 
 @pytest.fixture(scope="module")
