@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from mongo_backup.objects.app_binding import AppBinding
 from mongo_backup.objects.configuration import BackupConfiguration
 from mongo_backup.objects.storage import BackupStorage
 from sandbox import objects
+from sandbox.listener import Listener
 from sandbox.replica_set import ReplicaSet
 
 pytestmark = pytest.mark.integration
@@ -32,45 +31,10 @@ TOKEN = 'Bearer t0ken/"%?'
 PASSWORD = "p@ss:w/ %?#&'\" of the chat"
 
 
-@dataclass
-class Listener:
-    """An HTTP server that notes what comes, and answers with the statuses that it is told, then with 200."""
-
-    statuses: list[int] = field(default_factory=list)
-    seen: list[tuple[str, str, dict[str, str], str]] = field(default_factory=list)
-    url: str = ""
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        length = int(handler.headers.get("Content-Length", 0))
-        body = handler.rfile.read(length).decode()
-        self.seen.append((handler.command, handler.path, dict(handler.headers), body))
-        status = self.statuses.pop(0) if self.statuses else 200
-        handler.send_response(status)
-        if 300 <= status < 400:
-            handler.send_header("Location", f"{self.url}/elsewhere")
-        handler.end_headers()
-
-
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    found = Listener()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            found.answer(self)
-
-        do_GET = do_PUT = do_POST
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with Listener() as found:
         yield found
-        server.shutdown()
-        thread.join()
 
 
 @dataclass
@@ -140,16 +104,17 @@ def test_a_request_with_all_that_it_may_have(bench: Bench, listener: Listener) -
     )
     result = bench.run({**hook, "when": "failure"}, outcome=BAD)
     assert [(each.hook, each.ok, each.tries) for each in result.ran] == [("chat", True, 1)]
-    [(method, path, headers, body)] = listener.seen
-    assert (method, path, headers["X-Team"], headers["X-Token"]) == ("PUT", "/room?x=1", "shop", TOKEN)
+    [seen] = listener.seen
+    headers = seen.headers
+    assert (seen.method, seen.path, headers["X-Team"], headers["X-Token"]) == ("PUT", "/room?x=1", "shop", TOKEN)
     assert headers["Authorization"] == "Basic Ym90OnBAc3M6dy8gJT8jJiciIG9mIHRoZSBjaGF0"
     assert headers["Content-Type"] == "application/json"
-    assert json.loads(body) == {"text": 'shop failure: apply_retention failed, "x"'}
+    assert json.loads(seen.body) == {"text": 'shop failure: apply_retention failed, "x"'}
 
 
 def test_all_facts_where_no_body_is_written(bench: Bench, listener: Listener) -> None:
     bench.run(http("ping", listener.url))
-    assert json.loads(listener.seen[0][3]) == {
+    assert json.loads(listener.seen[0].body) == {
         "kind": "backup",
         "configuration": "shop",
         "session": "manual",
@@ -164,7 +129,7 @@ def test_all_facts_where_no_body_is_written(bench: Bench, listener: Listener) ->
         "reason": "",
     }
     bench.run(http("ping", listener.url), outcome=GOOD, restore=True)
-    told = json.loads(listener.seen[1][3])
+    told = json.loads(listener.seen[1].body)
     assert (told["kind"], told["outcome"], told["complete"], told["when"]) == ("restore", "success", True, "after")
 
 
@@ -173,7 +138,7 @@ def test_when(bench: Bench, listener: Listener) -> None:
     for outcome, expected in ((GOOD, ["success", "always"]), (BAD, ["failure", "always"])):
         listener.seen.clear()
         assert [each.hook for each in bench.run(*hooks, outcome=outcome).ran] == expected
-        assert [path for _, path, _, _ in listener.seen] == [f"/{when}" for when in expected]
+        assert [each.path for each in listener.seen] == [f"/{when}" for when in expected]
 
 
 def test_tries(bench: Bench, listener: Listener) -> None:
@@ -194,14 +159,14 @@ def test_expected_statuses_and_redirects(bench: Bench, listener: Listener) -> No
     with pytest.raises(PermanentError, match="answered with 302, expected was 200 to 299"):
         bench.run(http("ping", listener.url))
     assert len(listener.seen) == 3
-    assert not any("elsewhere" in path for _, path, _, _ in listener.seen)
+    assert not any("elsewhere" in each.path for each in listener.seen)
 
 
 def test_an_address_that_is_a_secret_is_in_no_message(bench: Bench, listener: Listener) -> None:
     secret = f"{listener.url}/T0/B0/s3cret"
     hook = {"name": "chat", "http": {"url_from": {"connection": "address"}}}
     bench.run(hook, url=secret)
-    assert listener.seen[0][1] == "/T0/B0/s3cret"
+    assert listener.seen[0].path == "/T0/B0/s3cret"
     listener.statuses.append(500)
     with pytest.raises(PermanentError) as caught:
         bench.run(hook, url=secret)

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_string
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 from mongo_backup.errors import ConfigurationError, PermanentError
 from mongo_backup.objects.configuration import BackupConfiguration
 from mongo_backup_airflow.notifiers.webhook import WebhookNotifier
+from sandbox.listener import Listener
 from sandbox.objects import configuration
 
 TASK = {
@@ -43,37 +43,21 @@ def serving(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 @pytest.fixture
-def seen() -> list[tuple[str, str | None, Any]]:
-    return []
-
-
-@pytest.fixture
-def address(seen: list[tuple[str, str | None, Any]]) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            seen.append((self.path, self.headers["Authorization"], json.loads(body)))
-            self.send_response(500 if self.path == "/broken" else 200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    with serving(server):
-        yield f"127.0.0.1:{server.server_address[1]}"
+def listener() -> Iterator[Listener]:
+    with Listener() as found:
+        yield found
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CHAT", json.dumps({"conn_type": "http", **fields}))
 
 
-def test_a_failure(monkeypatch: pytest.MonkeyPatch, address: str, seen: list[Any]) -> None:
-    connect(monkeypatch, host=f"http://{address}/T0/s3cret", password="t0ken")
+def test_a_failure(monkeypatch: pytest.MonkeyPatch, listener: Listener) -> None:
+    connect(monkeypatch, host=f"{listener.url}/T0/s3cret", password="t0ken")
     WebhookNotifier(connection="chat", event="failure")(dict(TASK))
-    [(path, authorization, document)] = seen
-    assert (path, authorization) == ("/T0/s3cret", "Bearer t0ken")
-    assert document == {
+    [seen] = listener.seen
+    assert (seen.path, seen.headers["Authorization"]) == ("/T0/s3cret", "Bearer t0ken")
+    assert json.loads(seen.body) == {
         "event": "failure",
         "dag": "backup.shop.nightly",
         "run": "scheduled__1",
@@ -82,29 +66,30 @@ def test_a_failure(monkeypatch: pytest.MonkeyPatch, address: str, seen: list[Any
     }
 
 
-def test_a_success(monkeypatch: pytest.MonkeyPatch, address: str, seen: list[Any]) -> None:
-    host, port = address.split(":")
+def test_a_success(monkeypatch: pytest.MonkeyPatch, listener: Listener) -> None:
+    host, port = listener.url.removeprefix("http://").split(":")
     connect(monkeypatch, host=host, port=int(port), schema="http", login="bot", password="p@ss:w/")
     WebhookNotifier(connection="chat", event="success")({"dag_run": TASK["dag_run"]})
-    assert seen[0][1] == "Basic Ym90OnBAc3M6dy8="
-    assert seen[0][2]["text"] == "backup.shop.nightly succeeded: scheduled__1"
+    assert listener.seen[0].headers["Authorization"] == "Basic Ym90OnBAc3M6dy8="
+    assert json.loads(listener.seen[0].body)["text"] == "backup.shop.nightly succeeded: scheduled__1"
 
 
-def test_a_deadline_awaited_as_in_the_triggerer(monkeypatch: pytest.MonkeyPatch, address: str, seen: list[Any]) -> None:
-    connect(monkeypatch, host=f"http://{address}/")
+def test_a_deadline_awaited_as_in_the_triggerer(monkeypatch: pytest.MonkeyPatch, listener: Listener) -> None:
+    connect(monkeypatch, host=listener.url)
 
     async def tell() -> None:
         await WebhookNotifier(connection="chat", event="late", context=DEADLINE)  # type: ignore[arg-type]
 
     asyncio.run(tell())
-    assert seen[0][2]["text"] == (
+    assert json.loads(listener.seen[0].body)["text"] == (
         "backup.shop.nightly has no good run by its deadline: due 2024-01-01T06:00:00+00:00, "
         "the run of that time is failed"
     )
 
 
-def test_what_goes_wrong_names_no_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    connect(monkeypatch, host=f"http://{address}/broken")
+def test_what_goes_wrong_names_no_address(monkeypatch: pytest.MonkeyPatch, listener: Listener) -> None:
+    connect(monkeypatch, host=f"{listener.url}/broken")
+    listener.statuses.append(500)
     with pytest.raises(PermanentError, match="the address of connection chat answered with 500") as caught:
         WebhookNotifier(connection="chat", event="success")(dict(TASK))
     assert "broken" not in caught.value.message
