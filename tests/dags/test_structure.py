@@ -257,3 +257,19 @@ def test_the_form_checks_new_names(load: Load, target: str, field: str, good: li
     for value in bad:
         with pytest.raises((AirflowException, ValueError)):
             params.get_param(field).resolve(value)
+
+
+def test_maintenance(load: Load) -> None:
+    document = shop()
+    document["spec"]["maintenance"] = {"schedule": "0 3 * * 6", "timezone": "Europe/Berlin", "paused": True}
+    dag = load(document).dags["maintain.shop"]
+    assert order(dag) == {
+        "check": {"prune"},  # nothing is pruned in a damaged repository
+        "prune": {"push_metrics"},
+        "push_metrics": {"finish"},
+        "finish": set(),
+    }
+    assert dag.schedule.expression == "0 3 * * 6"
+    assert dag.is_paused_upon_creation
+    assert dag.get_task("prune").trigger_rule == "all_success"
+    assert load(shop()).dags["maintain.shop"].schedule.expression == "0 12 * * 0"

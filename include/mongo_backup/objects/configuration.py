@@ -184,6 +184,8 @@ class BackupConfigurationSpec(Model):
     """How sets are verified: makes the DAG `verify.<configuration>`; none: they are not."""
     anomaly: AnomalySettings = AnomalySettings()
     """When a set is marked as suspicious."""
+    maintenance: MaintenanceSettings = MaintenanceSettings()
+    """How its repository is checked and pruned: the DAG `maintain.<configuration>`."""
     metrics: MetricsSettings | None = None
     """None: no metrics are pushed."""
     notifications: tuple[Notification, ...] = ()

@@ -91,13 +91,18 @@ def _unreadable_secrets(configuration: BackupConfiguration, objects: ObjectSet) 
 
 
 def _unknown_timezones(configuration: BackupConfiguration) -> Iterator[Problem]:
-    for index, session in enumerate(configuration.spec.sessions):
-        if not _is_timezone(session.timezone):
-            meant = similar(session.timezone, available_timezones())
+    spec = configuration.spec
+    zones: list[tuple[Path, str]] = [
+        *((("spec", "sessions", index, "timezone"), each.timezone) for index, each in enumerate(spec.sessions)),
+        (("spec", "maintenance", "timezone"), spec.maintenance.timezone),
+    ]
+    for path, zone in zones:
+        if not _is_timezone(zone):
+            meant = similar(zone, available_timezones())
             hint = f" (did you mean {meant}?)" if meant else ""
             yield (
-                ("spec", "sessions", index, "timezone"),
-                f"{session.timezone!r} is no time zone; write a name such as UTC or Europe/Berlin{hint}",
+                path,
+                f"{zone!r} is no time zone; write a name such as UTC or Europe/Berlin{hint}",
             )
 
 

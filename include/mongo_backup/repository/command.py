@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +49,7 @@ class ResticCommand:
         if not password:
             raise ConfigurationError("the repository's password is empty: set it in the credential `encryption` names")
         self.host = host
-        self._store = store
+        self._store, self._credential, self._name = store, credential, name
         self._access = store_access(store, credential, name)
         self.location = self._access.location
         """restic's name of it, safe to show."""
@@ -75,6 +76,21 @@ class ResticCommand:
     def close(self) -> None:
         """Remove the files with certificates and keys. May be called again."""
         self._files.cleanup()
+
+    @contextlib.contextmanager
+    def secret_file(self, name: str, content: str) -> Iterator[str]:
+        """A file that only this process's user can read, while the block runs."""
+        path = self._write(name, content)
+        try:
+            yield path
+        finally:
+            Path(path).unlink(missing_ok=True)
+
+    def with_password(self, password: str) -> Self:
+        """The same repository with another password; use as a context manager."""
+        return type(self)(
+            store=self._store, credential=self._credential, password=password, name=self._name, host=self.host
+        )
 
     def _fill(self, template: str) -> str:
         for name, path in self._paths.items():

@@ -96,7 +96,11 @@ _WORDS: tuple[tuple[Cause, str], ...] = (
         r"|object doesn't exist|BlobNotFound|specified blob does not exist|config/> does not exist|file does not exist"
         r"|unexpected HTTP response \(404\)|b2_download_file_by_name: 404)",
     ),
-    (Cause.DAMAGED, r"ciphertext verification failed|invalid data returned|does not match|not a valid repository"),
+    (
+        Cause.DAMAGED,
+        r"repository contains errors|ciphertext verification failed|invalid data returned|does not match"
+        r"|not a valid repository",
+    ),
     (
         Cause.NO_SNAPSHOT,
         r"no matching ID|no snapshot found|no snapshot matched|path \S+ not found in snapshot",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 
 class ResticRecord(BaseModel):
@@ -57,4 +57,23 @@ class Stats(ResticRecord):
     snapshots_count: int | None = None
 
 
+class FoundBlob(ResticRecord):
+    """A part of a pack (`restic find --pack --json`)."""
+
+    snapshot: str
+
+
+class Key(ResticRecord):
+    """A key that opens the repository (`restic key list --json`)."""
+
+    id: str
+    current: bool = False
+    """Whether it is the one of the password in use."""
+    user_name: str = Field(default="", alias="userName")
+    host_name: str = Field(default="", alias="hostName")
+    created: str = ""
+
+
+FOUND: TypeAdapter[tuple[FoundBlob, ...]] = TypeAdapter(tuple[FoundBlob, ...])
+KEYS: TypeAdapter[tuple[Key, ...]] = TypeAdapter(tuple[Key, ...])
 SNAPSHOTS: TypeAdapter[tuple[Snapshot, ...]] = TypeAdapter(tuple[Snapshot, ...])

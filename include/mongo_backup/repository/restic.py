@@ -6,6 +6,7 @@ The manual of the commands: https://restic.readthedocs.io/en/stable/. Works with
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,7 +29,10 @@ from mongo_backup.repository.store import REGION_OPTION
 logger = logging.getLogger(__name__)
 
 FORGET_TIMEOUT = 600.0
-LOCK_POLL_SECONDS = 2.0
+PROOF = re.compile(r"Pack ID does not match|pack [0-9a-f]+: (?:does not exist|unexpected file size)|ciphertext verif")
+"""What a check says of damage alone: a store that breaks off while it is read makes restic speak of errors too."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+"""Between two looks at a repository that somebody else has locked."""
 REPOSITORY_VERSION = "2"
 """The repository format with compression: restic 0.14 and newer."""
 
@@ -50,15 +54,18 @@ class DamagedError(PermanentError):
 class Label(Model):
     """What a snapshot is part of; kept as its tags."""
 
-    set_id: str
+    set_id: str | None = None
+    """None: it tells of the repository as a whole."""
     component: str
-    """A component of the target, or `manifest`."""
-    part: Literal["archive", "inventory", "manifest", "verification", "mark"]
+    """A component of the target, or the part's name."""
+    part: Literal["archive", "inventory", "manifest", "verification", "mark", "maintenance"]
     session: str | None = None
     result: Literal["verified", "failed"] | None = None
     """Of a verification."""
     mark: str | None = None
     """Of a mark: `pinned`, or a word that a policy's `marks` names."""
+    checked: str | None = None
+    """Of a maintenance: the part of the data that was read, such as `3/8`."""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -73,6 +80,7 @@ class Label(Model):
             "session": self.session,
             "result": self.result,
             "mark": self.mark,
+            "checked": self.checked,
         }
         if odd := next((value for value in values.values() if value and "," in value), None):
             raise ConfigurationError(f"{odd!r} cannot be a tag in a restic repository: it has a comma")
@@ -85,6 +93,22 @@ class Opened(Model):
     id: str
     version: int
     created: bool
+
+
+class Pruned(Model):
+    """What a prune did, as near as restic's words tell (four digits)."""
+
+    freed_bytes: int | None
+    stored_bytes: int | None
+
+
+_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def _bytes_of(label: str, words: str) -> int | None:
+    """The size in restic's line `<label>:  3 blobs / 4.769 MiB`."""
+    found = re.search(rf"^{label}: .*/ ([0-9.]+) ([KMGT]?i?B)", words, re.MULTILINE)
+    return round(float(found[1]) * _UNITS[found[2]]) if found and found[2] in _UNITS else None
 
 
 class Repository(ResticCommand):
@@ -167,17 +191,23 @@ class Repository(ResticCommand):
         :param wait_seconds: how long a lock of somebody else (a running backup) is waited for.
         :raises PermanentError: it is damaged; see `damage.damaged`, which says what is hit.
         """
-        subset = ("--read-data-subset", read_data_subset) if read_data_subset else ()
-        done = self._alone("check", *subset, timeout=timeout, wait_seconds=wait_seconds)
-        if done.status != 0 or done.timed_out:
-            if not done.timed_out and cause_of(done.status, done.stderr) in (Cause.UNKNOWN, Cause.DAMAGED):
-                raise DamagedError(
-                    f"the repository at {self.location} is damaged: {self.words(done)}", done.stdout + done.stderr
-                )
-            raise self.error(done, "checking the repository")
+        # The structure first: it takes moments, and to read a pack that is not there restic tries for a minute each.
+        self._check_once((), timeout=timeout, wait_seconds=wait_seconds)
+        if read_data_subset:
+            self._check_once(("--read-data-subset", read_data_subset), timeout=timeout, wait_seconds=wait_seconds)
 
-    def prune(self, *, timeout: float = 12 * 3600, wait_seconds: float = 0) -> str:
-        """Remove data that no snapshot needs any more; returns what restic says of it, in a few lines.
+    def _check_once(self, subset: tuple[str, ...], *, timeout: float, wait_seconds: float) -> None:
+        done = self._alone("check", *subset, timeout=timeout, wait_seconds=wait_seconds)
+        if done.status == 0 and not done.timed_out:
+            return
+        proved = PROOF.search(done.stderr) or cause_of(done.status, done.stderr) is Cause.DAMAGED
+        if proved and not done.timed_out:
+            message = f"the repository at {self.location} is damaged: {self.words(done)}"
+            raise DamagedError(message, done.stdout + done.stderr)
+        raise self.error(done, "checking the repository")
+
+    def prune(self, *, timeout: float = 12 * 3600, wait_seconds: float = 0) -> Pruned:
+        """Remove data that no snapshot needs any more.
 
         :param wait_seconds: see `check`.
         :raises ConflictError: the lock is still there.
@@ -185,12 +215,13 @@ class Repository(ResticCommand):
         done = self._alone("prune", timeout=timeout, wait_seconds=wait_seconds)
         if done.status != 0 or done.timed_out:
             raise self.error(done, "pruning")
-        return plain(done.stdout)
+        words = plain(done.stdout)
+        return Pruned(freed_bytes=_bytes_of("total prune", words), stored_bytes=_bytes_of("remaining", words))
 
     def _alone(self, *arguments: str, timeout: float, wait_seconds: float) -> Completed:
         """Run what must be alone on the repository; wait while somebody else works on it, let go of stale locks."""
         deadline = time.monotonic() + wait_seconds
-        told = False
+        told, pause = False, FIRST_PAUSE_SECONDS
         while True:
             done = self._run(*arguments, timeout=timeout)
             locked = done.status != 0 and not done.timed_out and cause_of(done.status, done.stderr) is Cause.LOCKED
@@ -200,7 +231,22 @@ class Repository(ResticCommand):
                 logger.info("waiting up to %.0f s: somebody else works on the repository", wait_seconds)
                 told = True
             self.unlock_stale()
-            time.sleep(min(LOCK_POLL_SECONDS, max(0.1, deadline - time.monotonic())))
+            time.sleep(min(pause, max(0.1, deadline - time.monotonic())))
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def ask(self, adapter: TypeAdapter[Parsed], doing: str, *arguments: str, timeout: float = FORGET_TIMEOUT) -> Parsed:
+        """Run a command that prints JSON.
+
+        :raises MongoBackupError: it failed, or printed something else.
+        """
+        return self._parse(adapter, self._must(doing, *arguments, timeout=timeout).stdout)
+
+    def tell(self, doing: str, *arguments: str, timeout: float = FORGET_TIMEOUT) -> None:
+        """Run a command whose output does not matter.
+
+        :raises MongoBackupError: it failed.
+        """
+        self._must(doing, *arguments, timeout=timeout)
 
     def words(self, done: Completed) -> str:
         """The end of what restic wrote to standard error, without secrets."""

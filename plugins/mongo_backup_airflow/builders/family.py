@@ -13,7 +13,13 @@ from mongo_backup.errors import ConfigurationError
 from mongo_backup.objects.configuration import BackupConfiguration
 from mongo_backup.objects.loader import load_directory
 from mongo_backup.objects.object_set import ObjectSet
-from mongo_backup_airflow.builders.wiring import RELEASE_DAG_ID, backup_dag_id, restore_dag_id, verify_dag_id
+from mongo_backup_airflow.builders.wiring import (
+    RELEASE_DAG_ID,
+    backup_dag_id,
+    maintain_dag_id,
+    restore_dag_id,
+    verify_dag_id,
+)
 from mongo_backup_airflow.subject import Subject
 
 logger = logging.getLogger(__name__)
@@ -53,6 +59,12 @@ def verify_orders(objects: ObjectSet) -> Iterator[Order]:
             yield verify_dag_id(configuration.name), lambda name=configuration.name: _verify(objects, name)  # type: ignore[misc]
 
 
+def maintain_orders(objects: ObjectSet) -> Iterator[Order]:
+    """One DAG for the repository of each configuration."""
+    for configuration in objects.configurations():
+        yield maintain_dag_id(configuration.name), lambda name=configuration.name: _maintain(objects, name)  # type: ignore[misc]
+
+
 def release_orders(objects: ObjectSet) -> Iterator[Order]:
     """One DAG for all of them, where there is anything to watch."""
     if objects.configurations():
@@ -78,6 +90,12 @@ def _verify(objects: ObjectSet, configuration: str) -> DAG:
     from mongo_backup_airflow.builders.verify import build_verify_dag
 
     return build_verify_dag(Subject(objects=objects.resolve(configuration)))
+
+
+def _maintain(objects: ObjectSet, configuration: str) -> DAG:
+    from mongo_backup_airflow.builders.maintain import build_maintain_dag
+
+    return build_maintain_dag(Subject(objects=objects.resolve(configuration)))
 
 
 def _release(objects: ObjectSet) -> DAG:
@@ -128,6 +146,11 @@ def verify_dags(dags: Path) -> dict[str, DAG]:
     return build(verify_orders(load_directory(objects_folder(dags))))
 
 
+def maintain_dags(dags: Path) -> dict[str, DAG]:
+    """All maintenance DAGs of the objects beside this folder of DAG files."""
+    return build(maintain_orders(load_directory(objects_folder(dags))))
+
+
 def release_dags(dags: Path) -> dict[str, DAG]:
     """The watchdog of the objects beside this folder of DAG files."""
     return build(release_orders(load_directory(objects_folder(dags))))
@@ -142,8 +165,9 @@ def check_objects(dags: Path) -> None:
         return
     objects = load_directory(objects_folder(dags))
     problems: list[str] = []
-    for orders in (backup_orders(objects), restore_orders(objects), verify_orders(objects), release_orders(objects)):
-        build(orders, problems=problems)
+    families = (backup_orders, restore_orders, verify_orders, maintain_orders, release_orders)
+    for orders in families:
+        build(orders(objects), problems=problems)
     text = "\n".join([*filter(None, [objects.error_text()]), *problems])
     if text:
         raise ConfigurationError(f"some objects are wrong; the others are not concerned:\n{text}")

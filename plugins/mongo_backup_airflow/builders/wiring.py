@@ -46,6 +46,11 @@ def restore_dag_id(configuration: str) -> str:
     return f"restore.{configuration}"
 
 
+def maintain_dag_id(configuration: str) -> str:
+    """The DAG that looks after a configuration's repository."""
+    return f"maintain.{configuration}"
+
+
 def verify_dag_id(configuration: str) -> str:
     """The DAG that verifies what a configuration backs up."""
     return f"verify.{configuration}"

@@ -61,6 +61,14 @@ VERIFY_TASKS = {
     "finish": "Removes what a killed verification left, then fails the run unless every task succeeded.",
 }
 
+MAINTAIN_TASKS = {
+    "check": "Removes locks of dead processes, checks the repository's structure and the next part of its data. "
+    "Red when anything is damaged; the log names the packs and the sets that need them.",
+    "prune": "Removes data that no set needs any more.",
+    "push_metrics": "Pushes metrics, of failed maintenances too.",
+    "finish": "Lets go of the target and of stale locks, then fails the run unless every task succeeded.",
+}
+
 _CONSISTENCY = {
     Consistency.LOCKED: "locked: every chosen secondary is locked and read at one cluster time",
     Consistency.SNAPSHOT: "snapshot: one cluster time, no lock",
@@ -128,6 +136,24 @@ def release_words(targets: Sequence[str]) -> str:
         "It goes by the journal on each deployment, and only by entries whose lease has ended; what a living run or "
         "somebody else holds is left alone, and the log says so. Red: a deployment does not answer.\n\n"
         f"Deployments: {', '.join(f'`{name}`' for name in targets)}"
+    )
+
+
+def maintain_words(subject: Subject) -> str:
+    """The page of a maintenance DAG, in Markdown."""
+    objects = subject.objects
+    settings = objects.configuration.spec.maintenance
+    rows = {
+        "Storage": f"`{objects.storage.name}`, {objects.storage.spec.provider}, "
+        f"repository `{objects.configuration.repository_name}`",
+        "Schedule": f"`{settings.schedule}` ({settings.timezone})" if settings.schedule else "by trigger only",
+        "Check": f"the structure, and one part in {settings.check_parts} of the data each time",
+        "Prune": "what no snapshot needs any more" if settings.prune else "nothing",
+        "Waits for a backup": f"up to {format_duration(settings.wait)}",
+    }
+    return (
+        f"# Maintenance of the repository of {objects.configuration.name}\n\n{_table(rows)}\n\n"
+        "It is alone on the repository: a backup or restore that runs is waited for, and one that begins waits for it."
     )
 
 

@@ -68,6 +68,8 @@ TASKS: dict[str, TaskName] = {
     "restore.build_indexes": "restore",
     "restore.verify_restore": "verify",
     "verify.restore_and_compare": "verify",
+    "maintain.check": "maintain",
+    "maintain.prune": "maintain",
 }
 """Which of an addon's functions a step is part of; one that is not named is `control`, short and small."""
 

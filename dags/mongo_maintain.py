@@ -1,0 +1,7 @@
+"""Maintenance: one Airflow DAG for the repository of each BackupConfiguration."""
+
+from pathlib import Path
+
+from mongo_backup_airflow.builders.family import maintain_dags
+
+globals().update(maintain_dags(Path(__file__).resolve().parent))
