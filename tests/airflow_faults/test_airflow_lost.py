@@ -82,8 +82,8 @@ def test_the_dag_file_is_gone_in_the_middle(stage: Stage, before: set[str], dags
 def test_the_database_is_lost(stage: Stage, before: set[str], dags: Path) -> None:
     """Everything of a running backup is killed, and Airflow with its database. A new one finds the marks by itself."""
     with stage.slow_reads():
-        stage.start_and_wait_for_dumps()
-        stage.kill_run()
+        dag, _ = stage.start_and_wait_for_dumps()
+        stage.kill_run(dag)
         lost = time.monotonic()
         for component in stage.airflow.components.values():
             component.kill()

@@ -23,6 +23,8 @@ from sandbox.airflow import Airflow
 from sandbox.airflow_client import AirflowClient
 from sandbox.cluster import CONFIG, ShardedCluster
 from sandbox.faults.agents import alive, is_agent, request_of
+from sandbox.listener import Listener
+from sandbox.pushgateway import Pushgateway
 from sandbox.waiting import wait_until
 
 CONFIGURATION = "rows"
@@ -45,6 +47,9 @@ class Stage:
     airflow: Airflow
     credentials: Credentials
     objects: Path
+    listener: Listener
+    """What the configuration `single` tells of its runs comes here."""
+    pushgateway: Pushgateway
 
     @property
     def client(self) -> AirflowClient:
@@ -106,13 +111,15 @@ class Stage:
 
         return wait_until(enough, what=f"{count} agents of {step} are at work", timeout=timeout, interval=0.1)
 
-    def kill_run(self) -> None:
-        """SIGKILL every agent, its guard and its task's process: nobody of the run undoes anything."""
+    def kill_run(self, dag: str) -> None:
+        """Pause the DAG and SIGKILL every agent, its guard and its task's process: nobody undoes anything."""
         victims = [one for agent in self.agents("backup.dump") for one in (agent, *agent.parents()[:2])]
-        for act in ("suspend", "kill"):  # one that saw another's end would begin to undo
-            for one in victims:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    getattr(one, act)()
+        for one in victims:  # one that saw another's end would begin to undo
+            one.suspend()
+        self.client.pause(dag)
+        for one in victims:
+            one.kill()
+        wait_gone(*victims)
 
     def end_leases(self) -> None:
         """As if the time of every lease had passed: nobody wants to wait for it here."""
