@@ -113,9 +113,13 @@ class Stage:
 
     def kill_run(self, dag: str) -> None:
         """Pause the DAG and SIGKILL every agent, its guard and its task's process: nobody undoes anything."""
-        victims = [one for agent in self.agents("backup.dump") for one in (agent, *agent.parents()[:2])]
-        for one in victims:  # one that saw another's end would begin to undo
-            one.suspend()
+        victims: list[psutil.Process] = []
+        for agent in self.agents("backup.dump"):
+            with contextlib.suppress(psutil.NoSuchProcess):  # the config server is read in a moment
+                chain = [agent, *agent.parents()[:2]]
+                for one in chain:  # one that saw another's end would begin to undo
+                    one.suspend()
+                victims += chain
         self.client.pause(dag)
         for one in victims:
             one.kill()

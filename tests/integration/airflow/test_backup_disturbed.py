@@ -88,10 +88,11 @@ def test_a_run_is_lost_and_the_next_one_queues(stage: Stage, before: set[str]) -
     stage.client.wait_task(waiting, queued, "prepare", "up_for_reschedule", timeout=PATIENCE)
     stage.client.pause(waiting)
     assert f"DAG {dag}, run {run} begun" in stage.client.log(waiting, queued, "prepare")
-    assert len(stage.locked()) == 3
+    locked = stage.locked()
+    assert len(locked) >= 2
     assert stage.balancer() == "off"
     assert "Left alone, its run is alive" in stage.watch()
-    assert len(stage.locked()) == 3
+    assert stage.locked() == locked
     stage.end_leases()
     assert "Undone, its run is dead" in stage.watch()
     assert stage.marks() == []
