@@ -65,7 +65,7 @@ kubernetes-binaries: setup  ## build what the test cluster is made of, once (roo
 	nice $(BIN)/python -m sandbox.kubernetes.build
 
 test-kubernetes: setup  ## pods on a real Kubernetes (root; builds what is missing, see kubernetes-binaries)
-	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=10 tests/kubernetes
+	$(BIN)/pytest $(SIDE_BY_SIDE) --no-loadscope-reorder --durations=10 tests/kubernetes
 
 test-airflow-faults: setup  ## Airflow itself is lost: scheduler, DAG file, database (20 minutes, most of it a lease)
 	$(BIN)/pytest tests/airflow_faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,7 @@ class Stack:
     :param session: further fields of the session.
     :param pushgateway: start one, and push metrics to it.
     :param settings: further environment of Airflow.
+    :param further: objects beside those for the one configuration.
     :param spec: further fields of the BackupConfiguration's spec.
     """
 
@@ -40,12 +42,14 @@ class Stack:
         session: dict[str, Any] | None = None,
         pushgateway: bool = False,
         settings: dict[str, str] | None = None,
+        further: Sequence[dict[str, Any]] = (),
         **spec: Any,
     ) -> None:
         self.deployment = deployment or ShardedCluster()
         self.store = S3Store()
         self.pushgateway = Pushgateway() if pushgateway else None
         self._session = session
+        self._further = further
         self._spec = spec
         self._settings = settings
         self._workspace = Workspace("objects")
@@ -90,6 +94,7 @@ class Stack:
             self.deployment.app_binding(),
             objects.s3_storage(self.store),
             objects.configuration(session=self._session, **self._spec),
+            *self._further,
         )
         return self
 

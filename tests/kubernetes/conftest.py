@@ -19,6 +19,7 @@ if "AIRFLOW_HOME" not in os.environ:  # before anything imports airflow: it make
 
 from tests.kubernetes.bench import Bench
 
+from sandbox import objects
 from sandbox.cluster import ShardedCluster
 from sandbox.kubernetes import KubernetesCluster
 from sandbox.kubernetes.ready import AIRFLOW_ACCOUNT, EXECUTION, NAMESPACE, connection, ready_cluster
@@ -69,6 +70,7 @@ def stack(cluster: KubernetesCluster, airflow_kubeconfig: Path) -> Iterator[Stac
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             },
             session={"retries": 1},
+            further=[objects.configuration(name="mixed", execution={**EXECUTION, "control_steps": "worker"})],
             execution=dict(EXECUTION),
         )
     with found:

@@ -87,6 +87,18 @@ def check_secrets(stack: Stack, cluster: KubernetesCluster, witness: Witness) ->
     assert findings(["admin"], places(witness, stack.live, cluster))
 
 
+def test_control_steps_on_the_worker(stack: Stack, cluster: KubernetesCluster) -> None:
+    dag = "backup.mixed.manual"
+    stack.live.client.wait_for_dag(dag)
+    stack.live.client.pause(dag, paused=False)
+    with Witness(cluster, NAMESPACE) as witness:
+        run(stack, dag)
+    pods = [json.loads(text) for text in witness.pods.values()]
+    steps = {pod["metadata"]["labels"]["mongo-backup/step"] for pod in pods}
+    assert steps == {"backup.dump", "backup.commit_snapshot", "backup.apply_retention"}
+    wait_for_nothing(cluster)
+
+
 # Long steps, for which no worker waits: what they outlive, and that they can be ended
 
 DUMPS = ("dump[0]", "dump[1]", "dump[2]")
