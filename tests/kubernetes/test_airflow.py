@@ -14,7 +14,6 @@ import pytest
 from tests.integration.airflow.stage import Stage
 from tests.kubernetes.evidence import Witness, findings, places
 
-from mongo_backup.agent.registry import STEPS
 from mongo_backup.agent.restore_contract import VerifyResult
 from sandbox.cluster import CONFIG, ShardedCluster
 from sandbox.kubernetes import KubernetesCluster
@@ -53,7 +52,7 @@ def test_backup_and_restore_of_a_sharded_cluster(stack: Stack, cluster: Kubernet
     assert orders(stack) == before
     wait_until(lambda: not cluster.core.list_namespaced_pod(NAMESPACE).items, what="all pods are gone")
     assert not cluster.core.list_namespaced_secret(NAMESPACE).items
-    check_pods(stack, witness)
+    check_pods(stack, witness, backup, restore)
     check_secrets(stack, cluster, witness)
 
 
@@ -63,16 +62,23 @@ def orders(stack: Stack) -> set[int]:
     return {number for name in shards for number in stack.deployment.admin_client(name).shop.orders.distinct("number")}
 
 
-def check_pods(stack: Stack, witness: Witness) -> None:
-    """Every step of both DAGs ran in a pod that leads back to it."""
+def pods_of(witness: Witness, *dags: str) -> list[dict[str, Any]]:
+    """The pods that were seen of these DAGs."""
     pods = [json.loads(text) for text in witness.pods.values()]
+    return [pod for pod in pods if pod["metadata"]["labels"]["dag_id"] in dags]
+
+
+def check_pods(stack: Stack, witness: Witness, backup: str, restore: str) -> None:
+    """Every step of both DAGs ran in a pod that leads back to it."""
+    pods = pods_of(witness, BACKUP_DAG, RESTORE_DAG)
     steps = {pod["metadata"]["labels"]["mongo-backup/step"] for pod in pods}
-    expected = {step for step in STEPS if step.startswith(("backup.", "restore."))}
+    client = stack.live.client
+    expected = {f"backup.{task.task}" for task in client.tasks(BACKUP_DAG, backup)}
+    expected |= {f"restore.{task.task}" for task in client.tasks(RESTORE_DAG, restore)}
     assert steps == expected, f"not in a pod: {expected - steps}"
     dumped = {pod["metadata"]["labels"].get("mongo-backup/component") for pod in pods}
     assert dumped >= set(stack.deployment.components)
     for pod in pods:
-        assert pod["metadata"]["labels"]["dag_id"] in (BACKUP_DAG, RESTORE_DAG)
         assert pod["spec"]["serviceAccountName"] == EXECUTION["service_account"]
 
 
@@ -93,8 +99,7 @@ def test_control_steps_on_the_worker(stack: Stack, cluster: KubernetesCluster) -
     stack.live.client.pause(dag, paused=False)
     with Witness(cluster, NAMESPACE) as witness:
         run(stack, dag)
-    pods = [json.loads(text) for text in witness.pods.values()]
-    steps = {pod["metadata"]["labels"]["mongo-backup/step"] for pod in pods}
+    steps = {pod["metadata"]["labels"]["mongo-backup/step"] for pod in pods_of(witness, dag)}
     assert steps == {"backup.dump", "backup.commit_snapshot", "backup.apply_retention"}
     wait_for_nothing(cluster)
 
