@@ -66,7 +66,7 @@ def stack(cluster: KubernetesCluster, airflow_kubeconfig: Path) -> Iterator[Stac
             deployment=ShardedCluster(),
             settings={
                 **connection(airflow_kubeconfig),
-                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             },
             session={"retries": 1},
