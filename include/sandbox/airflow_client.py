@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -124,9 +125,23 @@ class AirflowClient:
 
     # Runs
 
-    def trigger(self, dag: str, conf: Mapping[str, Any] | None = None, *, run: str | None = None) -> str:
-        """Trigger a DAG that is not paused; return the run's id."""
-        body = {"logical_date": None, "conf": dict(conf or {}), **({"dag_run_id": run} if run else {})}
+    def trigger(
+        self,
+        dag: str,
+        conf: Mapping[str, Any] | None = None,
+        *,
+        run: str | None = None,
+        logical_date: datetime | None = None,
+    ) -> str:
+        """Trigger a DAG that is not paused; return the run's id.
+
+        :param logical_date: the time that it is for; a run of no time has no deadline.
+        """
+        body = {
+            "logical_date": logical_date.isoformat() if logical_date else None,
+            "conf": dict(conf or {}),
+            **({"dag_run_id": run} if run else {}),
+        }
         return str(self.request("POST", f"dags/{dag}/dagRuns", json=body)["dag_run_id"])
 
     def _run(self, dag: str, run: str) -> str:

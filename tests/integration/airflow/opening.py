@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from tests.integration.airflow.stage import CONFIGURATION, Stage, slow_database
 from sandbox import objects
 from sandbox.airflow import Airflow
 from sandbox.cluster import ShardedCluster
+from sandbox.listener import Listener
+from sandbox.pushgateway import Pushgateway
 from sandbox.replica_set import ReplicaSet, Standalone
 from sandbox.sharding import create_database
 
@@ -41,7 +44,11 @@ def open_stage(
     """
     config, store = folder / "config", folder / "store"
     store.mkdir()
-    with ShardedCluster(parameters={"enableTestCommands": 1}) as cluster:
+    with (
+        ShardedCluster(parameters={"enableTestCommands": 1}) as cluster,
+        Listener() as listener,
+        Pushgateway() as gateway,
+    ):
         for shard in cluster.shard_names:
             create_database(cluster, slow_database(shard), primary_shard=shard)
             # Two batches of what does not compress, so that a disturbed dump has read some and not all.
@@ -57,10 +64,11 @@ def open_stage(
             replica_set.app_binding("set"),
             standalone.app_binding("single"),
             objects.configuration(name="set", target="set"),
-            objects.configuration(name="single", target="single"),
+            _talkative(listener, gateway),
         )
         credentials = objects.credentials(cluster)
         settings = {
+            "AIRFLOW_CONN_CHAT": json.dumps({"conn_type": "http", "host": f"{listener.url}/chat"}),
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
@@ -68,7 +76,29 @@ def open_stage(
         airflow = Airflow(objects=config, credentials=credentials, settings=settings, dags=dags)
         prepare(airflow)
         with airflow:
-            yield Stage(cluster=cluster, airflow=airflow, credentials=credentials, objects=config)
+            yield Stage(
+                cluster=cluster,
+                airflow=airflow,
+                credentials=credentials,
+                objects=config,
+                listener=listener,
+                pushgateway=gateway,
+            )
+
+
+def _talkative(listener: Listener, gateway: Pushgateway) -> dict[str, object]:
+    """A configuration that tells of all that happens: hooks, notifications, a deadline that is missed, metrics."""
+    call = {"http": {"url": f"{listener.url}/hook"}}
+    after = [{"name": when, "when": when, **call} for when in ("success", "failure", "always")]
+    hooks = {"before": [{"name": "before", **call}], "after": after}
+    return objects.configuration(
+        name="single",
+        target="single",
+        session={"schedule": "@yearly", "deadline": "1s", "hooks": hooks},
+        restore={"hooks": hooks},
+        metrics={"pushgateway": gateway.url},
+        notifications=[{"on": ["failure", "success", "late"], "webhook": {"connection": "chat"}}],
+    )
 
 
 def _configuration() -> dict[str, object]:

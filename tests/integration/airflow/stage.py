@@ -47,9 +47,9 @@ class Stage:
     airflow: Airflow
     credentials: Credentials
     objects: Path
-    listener: Listener
-    """What the configuration `single` tells of its runs comes here."""
-    pushgateway: Pushgateway
+    listener: Listener | None = None
+    """What the configuration `single` tells of its runs comes here; None: on a stage of other servers."""
+    pushgateway: Pushgateway | None = None
 
     @property
     def client(self) -> AirflowClient:
