@@ -26,6 +26,7 @@ def faults(
     shuffled: Annotated[
         bool, typer.Option("--shuffled", help="In random order: a run that is broken off has seen something of all.")
     ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only cases that wait for no time limit.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Name the cases, run none.")] = False,
     record: Annotated[
         Path | None, typer.Option(help="Keep each outcome here, and leave out cases that are here already.")
@@ -36,7 +37,7 @@ def faults(
     ] = None,
 ) -> None:
     """Disturb every step of a backup and of a restore in every way, and judge what is left."""
-    chosen = choose(only=only, count=cases, seed=seed)
+    chosen = choose(only=only, count=cases, seed=seed, quick=quick)
     if shuffled:
         random.Random(seed).shuffle(chosen)
     if listed:
