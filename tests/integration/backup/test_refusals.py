@@ -10,7 +10,14 @@ from tests.integration.backup.conftest import ObjectsFor
 
 from mongo_backup.agent.contract import Objects, PrepareResult
 from mongo_backup.credentials import Credential, Credentials
-from mongo_backup.errors import ConfigurationError, ConflictError, MongoBackupError, PreconditionError, TransientError
+from mongo_backup.errors import (
+    ConfigurationError,
+    ConflictError,
+    MongoBackupError,
+    PreconditionError,
+    TargetBusyError,
+    TransientError,
+)
 from sandbox import objects as sandbox_objects
 from sandbox.cluster import ShardedCluster
 from sandbox.deployment import BACKUP_CONNECTION
@@ -124,6 +131,23 @@ def test_somebody_elses_lock_is_left_alone(
         assert admin.command("currentOp").get("fsyncLock") is True
     finally:
         admin.command("fsyncUnlock")
+    nothing_is_held(shop, objects, credentials)
+
+
+def test_a_target_at_which_another_run_is_at_work(
+    shop: ShardedCluster, objects_for: ObjectsFor, credentials_for: CredentialsFor
+) -> None:
+    """Of whatever configuration, and by whatever name of the deployment."""
+    objects, credentials = objects_for(shop), credentials_for(shop)
+    first = InlineBackup(objects=objects, credentials=credentials)
+    first.step("prepare", PrepareResult)
+    try:
+        metadata = objects.target.metadata.model_copy(update={"name": "by-another-name"})
+        target = objects.target.model_copy(update={"metadata": metadata})
+        other = objects.model_copy(update={"target": target})
+        refused(other, credentials, TargetBusyError, f"DAG backup.shop.manual, run {first.run_id}, since")
+    finally:
+        first.release("finish")
     nothing_is_held(shop, objects, credentials)
 
 
