@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic_core import PydanticUndefined
 
-from mongo_backup.agent import contract, release_contract, restore_contract, verify_contract
+from mongo_backup.agent import contract, maintain_contract, release_contract, restore_contract, verify_contract
 from mongo_backup.agent.registry import STEPS
 from mongo_backup.errors import ExitCode, error_class
 from mongo_backup.manifest import model as manifest
@@ -223,8 +223,11 @@ def requests() -> str:
         restore_contract.RestoreRequest,
         release_contract.WatchRequest,
         verify_contract.VerifyRequest,
+        maintain_contract.MaintainRequest,
     ]
-    models += [each for module in (contract, restore_contract, verify_contract) for each in _results(module)]
+    models += [
+        each for module in (contract, restore_contract, verify_contract, maintain_contract) for each in _results(module)
+    ]
     return "\n\n".join(part for model in models for part in model_section(model, level=3, seen=seen)) + "\n"
 
 
@@ -269,6 +272,13 @@ def needs() -> str:
             on = "every collection" if on == "`.`" else on
             rows.append(f"| {where} | {on} | {', '.join(f'`{action}`' for action in sorted(actions))} |")
     return "\n".join(rows) + "\n"
+
+
+def maintain_tasks() -> str:
+    """Tasks of a maintenance."""
+    from mongo_backup_airflow.builders.words import MAINTAIN_TASKS
+
+    return _task_table(MAINTAIN_TASKS)
 
 
 def verify_tasks() -> str:
@@ -343,6 +353,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "backup-tasks": backup_tasks,
     "restore-tasks": restore_tasks,
     "verify-tasks": verify_tasks,
+    "maintain-tasks": maintain_tasks,
     "release-tasks": release_tasks,
 }
 

@@ -33,14 +33,14 @@ def test_no_objects_no_dags_no_error(load: Load) -> None:
 def test_a_file_that_is_no_yaml(load: Load, objects_folder: Path) -> None:
     (objects_folder / "broken.yaml").write_text("kind: BackupConfiguration\n  metadata: {")
     bag = load(shop())
-    assert set(bag.dags) == {"backup.shop.nightly", "restore.shop", "release_locks"}
+    assert set(bag.dags) == {"backup.shop.nightly", "maintain.shop", "restore.shop", "release_locks"}
     assert "broken.yaml:2" in error_of(bag)
 
 
 def test_a_wrong_field(load: Load) -> None:
     bad = configuration(name="bad", target="sharded", session={"consistency": "lockd"})
     bag = load(shop(), bad)
-    assert set(bag.dags) == {"backup.shop.nightly", "restore.shop", "release_locks"}
+    assert set(bag.dags) == {"backup.shop.nightly", "maintain.shop", "restore.shop", "release_locks"}
     error = error_of(bag)
     assert "backupconfiguration-bad.yaml" in error
     assert "consistency" in error
@@ -58,7 +58,8 @@ def test_a_defect_in_building_one_dag(load: Load, monkeypatch: pytest.MonkeyPatc
     original = backup.build_backup_dag
     monkeypatch.setattr(backup, "build_backup_dag", build)
     bag = load(shop(), configuration(name="cursed", target="sharded"))
-    assert set(bag.dags) == {"backup.shop.nightly", "restore.shop", "restore.cursed", "release_locks"}
+    others = {f"{kind}.{name}" for kind in ("maintain", "restore") for name in ("shop", "cursed")}
+    assert set(bag.dags) == {"backup.shop.nightly", *others, "release_locks"}
     assert "backup.cursed.manual: ZeroDivisionError: a defect" in error_of(bag)
 
 
