@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sandbox.faults.case import Outcome
+from sandbox.faults.matrix import all_cases
 
 LONGEST_WORDS = 170
 _FAMILIES = {"backup": "Backup", "restore": "Restore"}
@@ -43,7 +44,9 @@ def page(outcomes: Sequence[Outcome]) -> str:
 def _counts(outcomes: Sequence[Outcome]) -> str:
     left = sum(bool(each.problems) for each in outcomes)
     verdict = "The judge found nothing wrong in any of them." if not left else f"**{left} did not pass the judge.**"
-    return f"{datetime.now(UTC):%Y-%m-%d}: {len(outcomes)} cases. {verdict}"
+    whole = len(all_cases())
+    part = f" of {whole} in the matrix" if len(outcomes) < whole else ""
+    return f"{datetime.now(UTC):%Y-%m-%d}: {len(outcomes)} cases{part}. {verdict}"
 
 
 def _summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
