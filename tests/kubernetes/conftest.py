@@ -29,6 +29,8 @@ from sandbox.s3 import S3Store
 from sandbox.seed import seed
 from sandbox.stack import Stack
 
+BY_TRIGGER = {"schedule": None}
+
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[KubernetesCluster]:
@@ -70,8 +72,13 @@ def stack(cluster: KubernetesCluster, airflow_kubeconfig: Path) -> Iterator[Stac
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             },
             session={"retries": 1},
-            further=[objects.configuration(name="mixed", execution={**EXECUTION, "control_steps": "worker"})],
+            further=[
+                objects.configuration(
+                    name="mixed", execution={**EXECUTION, "control_steps": "worker"}, maintenance=BY_TRIGGER
+                )
+            ],
             execution=dict(EXECUTION),
+            maintenance=BY_TRIGGER,
         )
     with found:
         seed(found.deployment, documents=3000)
