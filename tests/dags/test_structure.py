@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.dags.support import Objects, shop
+from tests.dags.support import Objects, app_binding, shop
 
-from sandbox.objects import configuration
+from sandbox.objects import configuration, local_storage
 
 SHARDED = {
     "prepare": {"disable_balancer"},
@@ -202,6 +203,16 @@ def test_mapped_tasks(load: Load) -> None:
         assert task.max_active_tis_per_dagrun == 3
         assert task.pool == "disks"
         assert task.execution_timeout.total_seconds() == limit
+
+
+def test_pools_of_target_and_storage(load: Load) -> None:
+    binding, storage = app_binding("sharded", "sharded"), local_storage(Path("/backups"))
+    binding["spec"]["pool"], storage["spec"]["pool"] = "members", "uplink"
+    dags = load(binding, storage, shop()).dags
+    pools = {task.task_id: task.pool for task in dags["backup.shop.nightly"].tasks}
+    assert {name for name, pool in pools.items() if pool == "members"} == {"dump"}
+    assert {name for name, pool in pools.items() if pool == "uplink"} == {"commit_snapshot", "apply_retention"}
+    assert dags["restore.shop"].get_task("restore").pool == "members"
 
 
 def test_same_step_behind_both_names(load: Load) -> None:

@@ -81,6 +81,8 @@ class AppBindingSpec(Model):
     """None: connections are not encrypted."""
     members: MemberPreference = MemberPreference()
     """Which members backups prefer."""
+    pool: str | None = None
+    """An Airflow pool for dumps and restores of this target, by whatever configuration."""
 
     @model_validator(mode="after")
     def _fits_topology(self) -> Self:

@@ -77,7 +77,7 @@ class Execution(Model):
     max_parallel_dumps: int = Field(default=16, ge=1)
     """Components dumped side by side."""
     pool: str | None = None
-    """An Airflow pool for dumps and restores of this configuration."""
+    """An Airflow pool for dumps and restores of this configuration; None: the target's, else the storage's."""
 
 
 class BalancerSettings(Model):

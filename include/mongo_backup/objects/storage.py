@@ -42,6 +42,9 @@ class _Store(Model):
     """None where the machine or pod has an identity of its own."""
     transfer: Transfer = Transfer()
     """How data are moved and packed."""
+    pool: str | None = None
+    """An Airflow pool for what works on this store alone (commit, retention), and for dumps and restores whose
+    configuration and target name none."""
 
 
 class _HttpStore(_Store):

@@ -96,7 +96,9 @@ class _Tasks:
         )
         dump = self._dump(members)
         commit = self._commit()
-        retention = self._task(BackupStep.APPLY_RETENTION, execution_timeout=wiring.LONG)
+        retention = self._task(
+            BackupStep.APPLY_RETENTION, execution_timeout=wiring.LONG, **wiring.store_pool(self.subject.objects)
+        )
         metrics = self._task(BackupStep.PUSH_METRICS, BackupMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
         finish = self._task(BackupStep.FINISH, FinishBackupOperator, **wiring.finish_arguments(self.configuration))
         wiring.chain_tasks([prepare, before, stop, members, lock_config, hold, dump])
@@ -145,7 +147,7 @@ class _Tasks:
             execution_timeout=self.session.backup_timeout,
             max_active_tis_per_dagrun=execution.max_parallel_dumps,
             map_index_template=DumpOperator.component_template,
-            **({"pool": execution.pool} if execution.pool else {}),
+            **wiring.data_pool(self.subject.objects),
         ).expand(member=members.output)
 
     def _verification(self) -> list[AssetAlias]:
@@ -160,5 +162,6 @@ class _Tasks:
             CommitSnapshotOperator,
             trigger_rule=TriggerRule.ALL_DONE,
             execution_timeout=timedelta(hours=1),
+            **wiring.store_pool(self.subject.objects),
             outlets=[snapshots_asset(self.configuration.name), *self._verification()],
         )

@@ -185,7 +185,7 @@ class _Tasks:
             max_active_tis_per_dagrun=execution.max_parallel_dumps,
             map_index_template=MongoRestoreOperator.component_template,
             **self.long,
-            **({"pool": execution.pool} if execution.pool else {}),
+            **wiring.data_pool(self.subject.objects),
         ).expand(component=plan.output)
 
     def _approval(self) -> BaseOperator | None:

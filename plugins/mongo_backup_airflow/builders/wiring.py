@@ -17,6 +17,7 @@ from typing import Any
 
 from airflow.sdk import DAG, BaseOperator
 
+from mongo_backup.agent.contract import Objects
 from mongo_backup.objects.configuration import BackupConfiguration, Concurrency
 from mongo_backup_airflow.builders.telling import callbacks
 from mongo_backup_airflow.delays import demonstration_delay
@@ -102,6 +103,21 @@ def dag_arguments(configuration: BackupConfiguration, *, family: str, topology: 
         "fail_fast": False,
         "auto_register": False,  # only what a DAG file has as a global is a DAG of that file
     }
+
+
+def data_pool(objects: Objects) -> dict[str, Any]:
+    """The pool of a task that moves data, as its argument: Airflow puts a task into one pool."""
+    mine = objects.configuration.spec.execution.pool
+    return _pool(mine or objects.target.spec.pool or objects.storage.spec.pool)
+
+
+def store_pool(objects: Objects) -> dict[str, Any]:
+    """The pool of a task that works on the repository alone."""
+    return _pool(objects.storage.spec.pool)
+
+
+def _pool(name: str | None) -> dict[str, Any]:
+    return {"pool": name} if name else {}
 
 
 def chain_tasks(tasks: Iterable[BaseOperator | None]) -> None:

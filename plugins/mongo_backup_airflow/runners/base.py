@@ -75,7 +75,17 @@ TASKS: dict[str, TaskName] = {
 
 VERIFICATION = "verify.restore_and_compare"
 """The step that needs a throw-away server; in a pod that is a container beside the agent's."""
-LONG = frozenset({"backup.dump", "restore.restore", "restore.build_indexes", "restore.verify_restore", VERIFICATION})
+LONG = frozenset(
+    {
+        "backup.dump",
+        "restore.restore",
+        "restore.build_indexes",
+        "restore.verify_restore",
+        "maintain.check",
+        "maintain.prune",
+        VERIFICATION,
+    }
+)
 """Steps that may take hours: in pods, no worker waits for them (`execution.deferrable`)."""
 
 
