@@ -225,9 +225,8 @@ def requests() -> str:
         verify_contract.VerifyRequest,
         maintain_contract.MaintainRequest,
     ]
-    models += [
-        each for module in (contract, restore_contract, verify_contract, maintain_contract) for each in _results(module)
-    ]
+    modules = (contract, restore_contract, release_contract, verify_contract, maintain_contract)
+    models += [each for module in modules for each in _results(module)]
     return "\n\n".join(part for model in models for part in model_section(model, level=3, seen=seen)) + "\n"
 
 

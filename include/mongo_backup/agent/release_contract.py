@@ -21,3 +21,14 @@ class WatchRequest(Model):
     run: RunIdentity
     target: AppBinding
     """The deployment to look at."""
+
+
+class WatchResult(Model):
+    """What was found on one deployment."""
+
+    released: tuple[str, ...] = ()
+    """What was undone, in words."""
+    alive: tuple[str, ...] = ()
+    """What runs that are at work hold."""
+    foreign: tuple[str, ...] = ()
+    """Members that somebody else has locked."""

@@ -5,29 +5,18 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
+from mongo_backup.agent.release_contract import WatchResult
 from mongo_backup.connection import Connector
 from mongo_backup.errors import MongoBackupError
 from mongo_backup.journal import Journal, JournalKind
 from mongo_backup.locks.fsync import is_locked
 from mongo_backup.locks.release import release
-from mongo_backup.model import Model
 from mongo_backup.topology.discover import discover
 
 logger = logging.getLogger(__name__)
 
 
-class Watched(Model):
-    """What was found on one deployment."""
-
-    released: tuple[str, ...] = ()
-    """What was undone, in words."""
-    alive: tuple[str, ...] = ()
-    """What runs that are at work hold."""
-    foreign: tuple[str, ...] = ()
-    """Members that somebody else has locked."""
-
-
-def release_expired(connector: Connector) -> Watched:
+def release_expired(connector: Connector) -> WatchResult:
     """Undo every entry of the journal whose lease has ended, and nothing else.
 
     :raises TransientError: something could not be undone, or the journal does not answer.
@@ -44,7 +33,7 @@ def release_expired(connector: Connector) -> Watched:
         logger.warning("Left alone, somebody else locked it: %s (db.fsyncUnlock() on that member opens it)", host)
     if not (alive or released or foreign):
         logger.info("Nothing is held")
-    return Watched(released=released, alive=alive, foreign=foreign)
+    return WatchResult(released=released, alive=alive, foreign=foreign)
 
 
 def foreign_locks(connector: Connector, *, known: set[str]) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ import pytest
 from tests.integration.control.support import OTHER, OWNER, binding, choose, connect, settings
 
 from mongo_backup.agent.contract import RunIdentity
-from mongo_backup.agent.release_contract import WatchRequest
+from mongo_backup.agent.release_contract import WatchRequest, WatchResult
 from mongo_backup.agent.steps.release import expired
 from mongo_backup.connection import Connector
 from mongo_backup.errors import TransientError
 from mongo_backup.journal import Journal, JournalEntry, JournalKind
 from mongo_backup.locks.hold import lock_members
-from mongo_backup.locks.watch import Watched, release_expired
+from mongo_backup.locks.watch import release_expired
 from mongo_backup.locks.window import read_window, set_window
 from sandbox.objects import credentials
 from sandbox.replica_set import ReplicaSet, Standalone
@@ -83,7 +83,7 @@ def test_a_window_that_somebody_changed_is_left(single: Connector, replica_set: 
 def test_as_a_step_on_a_standalone(standalone: Standalone) -> None:
     run = RunIdentity(dag_id="release_locks", run_id="scheduled__1")
     request = WatchRequest(run=run, target=binding(standalone))
-    assert expired(request, credentials(standalone)) == Watched()
+    assert expired(request, credentials(standalone)) == WatchResult()
     away = WatchRequest(run=run, target=binding(standalone, hosts=["127.0.0.1:1"]))
     with pytest.raises(TransientError, match=r"the journal of 127\.0\.0\.1:1 cannot be reached"):
         expired(away, credentials(standalone))

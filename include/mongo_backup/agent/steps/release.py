@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from mongo_backup.agent.release_contract import WatchRequest
+from mongo_backup.agent.release_contract import WatchRequest, WatchResult
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
-from mongo_backup.locks.watch import Watched, release_expired
+from mongo_backup.locks.watch import release_expired
 from mongo_backup.objects.app_binding import AppBinding
 
 
-def expired(request: WatchRequest, credentials: Credentials) -> Watched:
+def expired(request: WatchRequest, credentials: Credentials) -> WatchResult:
     """Undo what dead runs left, by the journal; see `mongo_backup.locks.watch`.
 
     :raises TransientError: something could not be undone; the next run tries again.
