@@ -34,7 +34,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 USER = "admin"
 PASSWORD = "admin"  # for the sandbox alone: it listens on 127.0.0.1
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
-MIGRATE_SECONDS = 120
+MIGRATE_SECONDS = 600
 
 
 class Airflow:
