@@ -1,96 +1,23 @@
-"""Runs the steps of a restore one after the other in this process: what the DAG does, without Airflow."""
+"""A restore by its steps in this process, with what only pods ask for: results that fit into 4 KiB."""
 
 from __future__ import annotations
 
 import uuid
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from mongo_backup.agent.contract import BalancerResult, Objects, RunIdentity
-from mongo_backup.agent.registry import find_step
-from mongo_backup.agent.restore_contract import (
-    DropResult,
-    IndexesResult,
-    MetadataResult,
-    PlanResult,
-    RestoreParameters,
-    RestoreRequest,
-    RestoreResult,
-    VerifyResult,
-)
-from mongo_backup.credentials import Credentials
-from mongo_backup.model import Model
-from mongo_backup.objects.app_binding import AppBinding, TopologyKind
-
-ResultModel = TypeVar("ResultModel", bound=Model)
+from mongo_backup.agent.whole_restore import ResultModel, WholeRestore
 
 
 @dataclass
-class InlineRestore:
-    """One restore. `run` does all of it; the single steps can be called by themselves.
+class InlineRestore(WholeRestore):
+    """One restore, as a test wants it."""
 
-    :param target: another deployment than the one that the backup is of.
-    :param parallel: components restored at once.
-    """
-
-    objects: Objects
-    credentials: Credentials
-    parameters: RestoreParameters = field(default_factory=RestoreParameters)
-    target: AppBinding | None = None
-    parallel: int = 4
-    try_number: int = 1
     run_id: str = field(default_factory=lambda: f"inline__{uuid.uuid4().hex[:12]}")
-    plan: PlanResult | None = None
-    dropped: DropResult | None = None
-    restored: tuple[RestoreResult, ...] = ()
-    routing: MetadataResult | None = None
-    indexes: IndexesResult | None = None
-    verified: VerifyResult | None = None
-
-    def request(self, **more: Any) -> RestoreRequest:
-        """Return the request that a step would get now."""
-        return RestoreRequest(
-            run=RunIdentity(dag_id=f"restore.{self.objects.configuration.name}", run_id=self.run_id),
-            objects=self.objects,
-            target=self.target,
-            parameters=self.parameters,
-            try_number=self.try_number,
-            plan=self.plan,
-            restored=self.restored,
-            verified=self.verified,
-            **more,
-        )
 
     def step(self, name: str, kind: type[ResultModel], **more: Any) -> ResultModel:
         """Run one step; its result as the model that it should be."""
-        result = find_step(f"restore.{name}").call()(self.request(**more), self.credentials)
-        # over JSON, as between two pods
-        text = result.model_dump_json()
-        if len(text.encode()) >= 4096:
-            raise AssertionError(f"the result of {name} is {len(text.encode())} bytes: too long for a pod")
-        return kind.model_validate_json(text)
-
-    def run(self) -> VerifyResult:
-        """Run the whole restore; teardowns and `finish` run also after a failure."""
-        with ExitStack() as teardowns:
-            teardowns.callback(self._release, "finish")
-            self.plan = self.step("plan_restore", PlanResult)
-            if self.plan.topology is TopologyKind.SHARDED:
-                self.step("disable_balancer", BalancerResult)
-                teardowns.callback(self._release, "enable_balancer")
-            self.dropped = self.step("drop_existing", DropResult)
-            with ThreadPoolExecutor(max_workers=self.parallel) as pool:
-                self.restored = tuple(pool.map(self.restore_one, self.plan.components))
-            self.routing = self.step("restore_metadata", MetadataResult)
-            self.indexes = self.step("build_indexes", IndexesResult)
-            self.verified = self.step("verify_restore", VerifyResult)
-        return self.verified
-
-    def restore_one(self, component: str) -> RestoreResult:
-        """Restore one component."""
-        return self.step("restore", RestoreResult, component=component)
-
-    def _release(self, name: str) -> None:
-        find_step(f"restore.{name}").call()(self.request(), self.credentials)
+        result = super().step(name, kind, **more)
+        if (size := len(result.model_dump_json().encode())) >= 4096:
+            raise AssertionError(f"the result of {name} is {size} bytes: too long for a pod")
+        return result

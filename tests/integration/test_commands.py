@@ -165,14 +165,14 @@ def test_snapshots_lists_complete_sets(folder: Path, capsys: pytest.CaptureFixtu
                 archive_id = sink.finish().snapshot_id
             if name == "first":
                 commit(repository, a_manifest(name, archive_id))
-    assert main(["snapshots", "shop"]) == 0
+    assert main(["snapshots", "list", "shop"]) == 0
     head, row, end = capsys.readouterr().out.splitlines()
     assert head.split()[:2] == ["SET", "SESSION"]
     assert row.split() == [
-        *("first", "daily", "2023-11-14", "22:13:20Z", "(1700000000.5)", "locked", "rs0", "3", "2.5", "MB"),
+        *("first", "daily", "2023-11-14", "22:13:20Z", "(1700000000.5)", "locked", "rs0", "3", "2.5", "MB", "-"),
     ]
     assert end == "1 complete sets, 1 without a manifest (of failed backups, or of one that runs)"
-    assert main(["snapshots", "shop", "--output", "json", "--session", "daily"]) == 0
+    assert main(["snapshots", "list", "shop", "--output", "json", "--session", "daily"]) == 0
     assert [each["set_id"] for each in json.loads(capsys.readouterr().out)] == ["first"]
 
 

@@ -38,7 +38,7 @@ def discover(
     from mongo_backup.topology.binding import binding_from_uri
 
     address = _read(uri)
-    logs.hide(_secrets(address))
+    logs.hide(secrets_in(address))
     binding = binding_from_uri(address, name, connection=connection)
     document = binding.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     ordered = {"apiVersion": binding.api_version, "kind": binding.kind, **_without_head(document)}
@@ -67,7 +67,7 @@ def _read(uri: str | None) -> str:
     return found
 
 
-def _secrets(uri: str) -> list[str]:
+def secrets_in(uri: str) -> list[str]:
     """What must not be shown: the user information's password, as written and decoded."""
     from urllib.parse import unquote_plus
 

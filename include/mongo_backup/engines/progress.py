@@ -14,6 +14,9 @@ logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 300.0
 
+RUNNING: dict[str, Progress] = {}
+"""Those that are entered now, by component: for a progress bar in the same process."""
+
 
 class Progress:
     """Logs a line every few seconds while it is entered, and one at the end.
@@ -41,6 +44,7 @@ class Progress:
         self._thread = Thread(target=self._run, name=f"progress-{component}", daemon=True)
 
     def __enter__(self) -> Self:
+        RUNNING[self._component] = self
         self._thread.start()
         return self
 
@@ -48,6 +52,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        RUNNING.pop(self._component, None)
         self._thread.join()
         if error is None:
             logger.info("%s, %.1f s: all is written", self.line(), time.monotonic() - self._began)

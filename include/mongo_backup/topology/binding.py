@@ -19,6 +19,15 @@ from mongo_backup.topology.model import Component, Topology
 from mongo_backup.topology.replica_set import first_answer
 
 
+def target_from_uri(uri: str, name: str) -> tuple[AppBinding, Credentials]:
+    """Describe the deployment of a connection string, and return the credentials in it, as that AppBinding names them.
+
+    :raises ConfigurationError: the string cannot be read, or the credentials are wrong.
+    :raises TransientError: nothing answers.
+    """
+    return binding_from_uri(uri, name), _credentials(_parse(uri), name)
+
+
 def binding_from_uri(uri: str, name: str, *, connection: str | None = None) -> AppBinding:
     """Connect to any member, config server member or mongos, find the rest, and describe it.
 
