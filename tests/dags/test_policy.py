@@ -222,6 +222,14 @@ def test_metrics_are_pushed_of_failed_runs_too(dags: dict[str, Any]) -> None:
         assert dag.get_task("push_metrics").trigger_rule == "all_done"
 
 
+def test_every_family_tells_how_its_runs_ended(dags: dict[str, Any]) -> None:
+    telling = {name: dag for name, dag in dags.items() if name.split(".")[1] == "approved"}
+    assert {name.split(".")[0] for name in telling} == {"backup", "restore", "verify", "maintain"}
+    for name, dag in telling.items():
+        finish = dag.get_task("finish")
+        assert (len(finish.on_failure_callback), len(finish.on_success_callback)) == (2, 2), name
+
+
 def test_commit_sees_the_dumps_themselves(dags: dict[str, Any]) -> None:
     """Teardowns succeed after failed dumps too."""
     for dag in dags.values():

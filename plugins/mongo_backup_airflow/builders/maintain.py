@@ -62,6 +62,8 @@ def _wire(subject: Subject) -> None:
     check = task(MaintainStep.CHECK, execution_timeout=limit)
     prune = task(MaintainStep.PRUNE, execution_timeout=limit)
     metrics = task(MaintainStep.PUSH_METRICS, MaintenanceMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
-    finish = task(MaintainStep.FINISH, FinishMaintenanceOperator, **wiring.teardown_arguments())
+    finish = task(
+        MaintainStep.FINISH, FinishMaintenanceOperator, **wiring.finish_arguments(subject.objects.configuration)
+    )
     wiring.chain_tasks([check, prune, metrics])
     wiring.close_run(finish, after=[metrics])
