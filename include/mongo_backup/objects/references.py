@@ -27,6 +27,7 @@ def problems_of(configuration: BackupConfiguration, objects: ObjectSet) -> Itera
     yield from _unreadable_secrets(configuration, objects)
     yield from _unknown_timezones(configuration)
     yield from _impossible_reads(configuration, objects)
+    yield from _impossible_verification(configuration)
     yield from _shared_repository(configuration, objects)
 
 
@@ -90,12 +91,32 @@ def _unreadable_secrets(configuration: BackupConfiguration, objects: ObjectSet) 
             )
 
 
+def _impossible_verification(configuration: BackupConfiguration) -> Iterator[Problem]:
+    """A session that is not there, or a container where there are no pods."""
+    settings, names = configuration.spec.verification, [session.name for session in configuration.spec.sessions]
+    if settings is None:
+        return
+    if settings.session is not None and settings.session not in names:
+        yield (
+            ("spec", "verification", "session"),
+            f"there is no session {settings.session!r}; write one of: {', '.join(names)}, or remove the field",
+        )
+    if settings.image is not None and configuration.spec.execution.runner == "local":
+        yield (
+            ("spec", "verification", "image"),
+            "an image needs pods, and `spec.execution.runner` is local; remove it and install mongod on the worker "
+            "(`mongod: <path>` if it is not on PATH)",
+        )
+
+
 def _unknown_timezones(configuration: BackupConfiguration) -> Iterator[Problem]:
     spec = configuration.spec
     zones: list[tuple[Path, str]] = [
         *((("spec", "sessions", index, "timezone"), each.timezone) for index, each in enumerate(spec.sessions)),
         (("spec", "maintenance", "timezone"), spec.maintenance.timezone),
     ]
+    if spec.verification is not None:
+        zones.append((("spec", "verification", "timezone"), spec.verification.timezone))
     for path, zone in zones:
         if not _is_timezone(zone):
             meant = similar(zone, available_timezones())

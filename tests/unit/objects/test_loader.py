@@ -381,3 +381,24 @@ def test_two_hundred_configurations_load_in_a_moment(tmp_path: Path) -> None:
     objects = load_directory(tmp_path)
     assert len(objects.configurations()) == 200
     assert time.process_time() - started < 1  # 0.1 s measured; a DAG file's own limit is 30 s, a task's parse 0.2 s
+
+
+def test_a_verification_that_cannot_be(tmp_path: Path) -> None:
+    wrong = "  verification: {session: weekly, image: 'mongo:6.0.5', timezone: Europe/Berln}\n"
+    errors = load(tmp_path, all=ALL.rstrip() + "\n" + wrong).error_text()
+    assert "there is no session 'weekly'; write one of: daily, hourly" in errors
+    assert "an image needs pods" in errors
+    assert "did you mean Europe/Berlin?" in errors
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ("{name: x, namespace: shop.orders}", "expects nothing"),
+        ("{name: x, namespace: shop.orders, filter: {}, pipeline: [], count: 1}", "either `filter` or `pipeline`"),
+        ("{name: x, namespace: shop, count: 1}", "namespace"),
+    ],
+)
+def test_a_check_that_cannot_be(tmp_path: Path, check: str, words: str) -> None:
+    wrong = f"  verification: {{checks: [{check}]}}\n"
+    assert words in load(tmp_path, all=ALL.rstrip() + "\n" + wrong).error_text()
