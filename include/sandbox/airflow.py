@@ -35,6 +35,7 @@ USER = "admin"
 PASSWORD = "admin"  # for the sandbox alone: it listens on 127.0.0.1
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 MIGRATE_SECONDS = 600
+READY_SECONDS = 300
 
 
 class Airflow:
@@ -155,7 +156,7 @@ class Airflow:
             self._migrate()
             for process in self.components.values():
                 process.start()
-            self.components["api-server"].wait_ready(self.client.healthy, timeout=120, interval=0.2)
+            self.components["api-server"].wait_ready(self.client.healthy, timeout=READY_SECONDS, interval=0.2)
             for reference, credential in self._credentials.values.items():
                 self._add_connection(reference.removeprefix("connection:"), credential)
         except BaseException:
@@ -197,7 +198,7 @@ class Airflow:
         else:
             process.stop()
         process.start()
-        process.wait_ready(self.client.healthy, timeout=120, interval=0.2)
+        process.wait_ready(self.client.healthy, timeout=READY_SECONDS, interval=0.2)
 
     def close(self) -> None:
         """Stop all, remove all. May be called again."""
