@@ -21,7 +21,7 @@ from mongo_backup_airflow.notifiers.webhook import WebhookNotifier
 
 _WHAT = {"failure": "failed", "success": "succeeded", "late": "is late"}
 _REASON = "{{ (exception | default('', true)) | string | truncate(1000) | e }}"
-_RUN = "Run <code>{{ dag_run.run_id | e }}</code> of <code>{{ dag_run.dag_id | e }}</code>"
+_RUN = "Run <code>{{ (dag_run.run_id or dag_run.dag_run_id) | e }}</code> of <code>{{ dag_run.dag_id | e }}</code>"
 
 
 def callbacks(configuration: BackupConfiguration) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def facts(event: str, context: Mapping[str, Any]) -> dict[str, str]:
     :param context: of a task's callback (Airflow's objects), or of a deadline's (plain values).
     """
     run = context.get("dag_run")
-    dag, run_id = _of(run, "dag_id"), _of(run, "run_id")
+    dag, run_id = _of(run, "dag_id"), _of(run, "run_id") or _of(run, "dag_run_id")  # the latter in a deadline's
     reason = _reason(event, context)
     return {
         "event": event,

@@ -25,7 +25,7 @@ TASK = {
     "exception": ValueError('there is no snapshot of this run: dump[1] failed, "x"'),
 }
 DEADLINE = {
-    "dag_run": {"dag_id": "backup.shop.nightly", "run_id": "scheduled__1", "state": "failed"},
+    "dag_run": {"dag_id": "backup.shop.nightly", "dag_run_id": "scheduled__1", "state": "failed"},
     "deadline": {"id": "1", "deadline_time": "2024-01-01T06:00:00+00:00"},
 }
 
@@ -81,7 +81,9 @@ def test_a_deadline_awaited_as_in_the_triggerer(monkeypatch: pytest.MonkeyPatch,
         await WebhookNotifier(connection="chat", event="late", context=DEADLINE)  # type: ignore[arg-type]
 
     asyncio.run(tell())
-    assert json.loads(listener.seen[0].body)["text"] == (
+    document = json.loads(listener.seen[0].body)
+    assert document["run"] == "scheduled__1"
+    assert document["text"] == (
         "backup.shop.nightly has no good run by its deadline: due 2024-01-01T06:00:00+00:00, "
         "the run of that time is failed"
     )
