@@ -122,6 +122,11 @@ class Proxy:
         """Where it listens."""
         return self._lease.address
 
+    def close(self) -> None:
+        """End all connections and give the port back."""
+        self.set("refuse")
+        self._lease.release()
+
     def set(self, mode: Mode, *, status: int = 503) -> None:
         """What happens to all connections from now on.
 

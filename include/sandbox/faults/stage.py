@@ -78,6 +78,8 @@ class Stage:
         self.members = {host: Proxy(network, name=host, target=host) for host in self.cluster.hosts()}
         self.before_store = Proxy(network, name="store", target=self.store.endpoint.partition("://")[2])
         self.gateway = Proxy(network, name="gateway", target=None)
+        for proxy in self.proxies:
+            self._stack.callback(proxy.close)
         os.environ[VARIABLE] = json.dumps({host: proxy.address for host, proxy in self.members.items()})
         self._stack.callback(os.environ.pop, VARIABLE, None)
         self.credentials = documents.credentials(self.cluster, self.store)

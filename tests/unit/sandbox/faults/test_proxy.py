@@ -25,7 +25,9 @@ def proxy() -> Iterator[Proxy]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server, Network() as network:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield Proxy(network, name="echo", target=f"127.0.0.1:{server.server_address[1]}")
+        found = Proxy(network, name="echo", target=f"127.0.0.1:{server.server_address[1]}")
+        yield found
+        found.close()
         server.shutdown()
 
 
