@@ -57,7 +57,7 @@ class Notification(Model):
     """One way to be told: `webhook` or `mail`."""
 
     on: tuple[Event, ...] = Field(default=("failure", "late"), min_length=1)
-    """`failure`: a run is red; `success`: it is green; `late`: a session's `deadline` has passed and no run was green."""
+    """`failure`: a run is red; `success`: it is green; `late`: a session's `deadline` has passed, no run was green."""
     webhook: WebhookNotification | None = None
     """To the address of an Airflow Connection."""
     mail: MailNotification | None = None
