@@ -14,6 +14,9 @@ from sandbox.faults.case import Outcome
 from sandbox.faults.matrix import all_cases
 
 LONGEST_WORDS = 170
+_PART = (
+    "**This is a part of the matrix**, gathered over several runs: what is not in the tables below was not tried yet."
+)
 _FAMILIES = {"backup": "Backup", "restore": "Restore"}
 _PLAIN: tuple[tuple[str, str], ...] = (
     (r"https?://\S+|s3:\S+", "(address)"),
@@ -45,8 +48,10 @@ def _counts(outcomes: Sequence[Outcome]) -> str:
     left = sum(bool(each.problems) for each in outcomes)
     verdict = "The judge found nothing wrong in any of them." if not left else f"**{left} did not pass the judge.**"
     whole = len(all_cases())
-    part = f" of {whole} in the matrix" if len(outcomes) < whole else ""
-    return f"{datetime.now(UTC):%Y-%m-%d}: {len(outcomes)} cases{part}. {verdict}"
+    counted = f"{datetime.now(UTC):%Y-%m-%d}: {len(outcomes)} cases"
+    if len(outcomes) >= whole:
+        return f"{counted}. {verdict}"
+    return f"{counted} of {whole} in the matrix. {verdict} {_PART}"
 
 
 def _summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
