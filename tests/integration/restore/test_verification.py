@@ -125,7 +125,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"filter": {"at": {"$gt": {"$date": "2026-01-01T00:00:00Z"}}}, "count": 0}, r"1 documents instead of 0"),
     ({"filter": {"_id": 399}, "equals": [{"_id": 399}]}, r'\[\{"_id": 399, "n": .* instead of \[\{"_id": 399\}\]'),
     ({"pipeline": [{"$nonsense": 1}], "count": 1}, r"the server refuses the question"),
-    ({"filter": {"$expr": SLOW}, "count": 1, "timeout": "200ms"}, r"no answer within"),
+    # a server may name the interrupted function instead of the time limit
+    ({"filter": {"$expr": SLOW}, "count": 1, "timeout": "200ms"}, r"no answer within|the server refuses the question"),
 ]
 RIGHT: list[dict[str, Any]] = [
     {"filter": {"_id": {"$in": [1, 0]}}, "equals": [{"_id": 0, "n": 0}, {"_id": 1, "n": {"$numberLong": "1"}}]},
