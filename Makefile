@@ -78,8 +78,6 @@ sandbox: setup  ## keep the demo's servers up and print the address and login of
 	$(BIN)/python -m sandbox.up
 
 faults: setup  ## disturb every step in every way, write docs/reliability.md (an hour on 2 cores; FAULTS="--only restore")
-	@command -v faketime >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends faketime >/dev/null; } \
-	  || { echo "faketime is missing: install it (Debian: apt-get install faketime) and run this again" >&2; exit 1; }
 	$(BIN)/python -m sandbox.faults.main $(FAULTS)
 
 bench: setup  ## measure the engines (mongodump too, where it is on PATH)

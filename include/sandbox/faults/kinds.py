@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 from pymongo.errors import PyMongoError
@@ -162,16 +161,6 @@ def _corrupt(folder: str) -> Callable[[Scene], None]:
     return act
 
 
-def _clock(offset: str) -> tuple[str, ...]:
-    """Lead the agent's clock astray. Not by the program `faketime`: it would stand between the agent and its guard."""
-    library = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), "libfaketime.so.1")
-    return ("env", f"LD_PRELOAD={library}", f"FAKETIME={offset}", "DONT_FAKE_MONOTONIC=1")
-
-
-def _nothing(_scene: Scene) -> None:
-    """The fault is there from the step's start."""
-
-
 KINDS: dict[str, Fault] = {
     fault.name: fault
     for fault in (
@@ -205,8 +194,5 @@ KINDS: dict[str, Fault] = {
         Fault("damaged snapshots", _corrupt("snapshots"), "damaged|restic", must_fail=True),
         Fault("gateway gone", _path("refuse"), "no red run"),
         Fault("gateway silent", _path("silent"), "no red run"),
-        Fault("clock an hour ahead", _nothing, "clock|time", before=_clock("+1h")),
-        Fault("clock an hour behind", _nothing, "clock|time", before=_clock("-1h")),
-        Fault("clock a day ahead", _nothing, "clock|time", before=_clock("+1d")),
     )
 }
