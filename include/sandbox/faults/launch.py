@@ -29,7 +29,7 @@ GRACE_SECONDS = 15.0
 class Launcher:
     """Runs steps as processes.
 
-    :param before: put before the agent's command line (`faketime`).
+    :param before: put before the agent's command line.
     :param limit_seconds: a step that takes longer is ended, as by a task's `execution_timeout`.
     :param separate: each step gets a process of its own that has the runner, as a task of Airflow is one: it can be
         killed.
