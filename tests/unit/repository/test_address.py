@@ -45,7 +45,9 @@ def test_short_forms(short: str, location: str) -> None:
     assert store_access(store, None, name).location == location
 
 
-@pytest.mark.parametrize("wrong", ["s3:https://host/bucket", "gs:bucket", "sftp:nowhere", "/", "", "rest:https://host/"])
+@pytest.mark.parametrize(
+    "wrong", ["s3:https://host/bucket", "gs:bucket", "sftp:nowhere", "/", "", "rest:https://host/"]
+)
 def test_what_cannot_be_read(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="address cannot be read"):
         store_of(wrong)
