@@ -16,7 +16,7 @@ from mongo_backup.agent.maintain_contract import MaintainRequest
 from mongo_backup.agent.steps import maintain
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
-from mongo_backup.errors import ConflictError, PermanentError, TargetBusyError
+from mongo_backup.errors import ConflictError, MongoBackupError, PermanentError, TargetBusyError
 from mongo_backup.locks.release import sweep
 from mongo_backup.locks.target import occupy
 from mongo_backup.objects.addon import builtin_addon
@@ -182,3 +182,15 @@ def test_a_target_that_is_gone_keeps_nobody_from_looking_after_its_repository(ho
     )
     assert house.check() == 1
     assert maintain.finish(house.request(), house.credentials).swept == ()
+
+
+def test_a_repository_that_is_gone_keeps_no_backup_waiting(house: House, tmp_path: Path) -> None:
+    assert house.check() == 1  # takes the target
+    repository = house.data.parent
+    repository.rename(tmp_path / "elsewhere")
+    with pytest.raises(MongoBackupError, match="shop"):
+        maintain.finish(house.request(), house.credentials)
+    (tmp_path / "elsewhere").rename(repository)
+    with Connector(binding=house.binding, credentials=house.credentials) as connector:
+        occupy(connector, owner="backup.shop.nightly/scheduled__8")
+        sweep(connector, "backup.shop.nightly/scheduled__8")

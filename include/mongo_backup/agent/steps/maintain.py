@@ -106,19 +106,27 @@ def push_metrics(request: MaintainRequest, credentials: Credentials) -> MetricsR
 
 
 def finish(request: MaintainRequest, credentials: Credentials) -> FinishResult:
-    """Let go of the target, and of restic's locks whose process is gone."""
+    """Let go of the target, and of restic's locks whose process is gone.
+
+    The target comes first: a repository that is away must not keep backups waiting.
+    """
+    swept = _leave_target(request, credentials)
     with _open(request, credentials) as repository:
         before = repository.locks()
         repository.unlock_stale()
         left = set(repository.locks())
-    swept = [f"a stale lock of restic ({each[:8]})" for each in before if each not in left]
+    stale = tuple(f"a stale lock of restic ({each[:8]})" for each in before if each not in left)
+    return FinishResult(swept=(*swept, *stale))
+
+
+def _leave_target(request: MaintainRequest, credentials: Credentials) -> tuple[str, ...]:
     try:
         with Connector(binding=request.objects.target, credentials=credentials) as connector:
             discover(connector)
-            swept += sweep(connector, request.run.owner)
+            return tuple(sweep(connector, request.run.owner))
     except MongoBackupError as error:
         log.warning("The target does not answer; what this run held there ends by itself: %s", error)
-    return FinishResult(swept=tuple(swept))
+        return ()
 
 
 # The record
