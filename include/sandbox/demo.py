@@ -18,6 +18,7 @@ from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.model import Manifest
 from mongo_backup.manifest.store import read_manifest
 from mongo_backup.repository.restic import Repository
+from sandbox import demo_life
 from sandbox.cluster import ShardedCluster
 from sandbox.report import say, show_manifest, show_tasks, show_verified
 from sandbox.runners import RUNNERS, sharded_stack
@@ -36,11 +37,13 @@ def main() -> int:
     runner = parser.parse_args().runner
     began = time.monotonic()
     try:
-        with sharded_stack(runner, pushgateway=True) as (stack, cluster):
+        arguments = {"session": {"retention_policy": {"name": "keep"}}, "further": [demo_life.POLICY]}
+        with sharded_stack(runner, pushgateway=True, **arguments) as (stack, cluster):
             say(f"Up after {time.monotonic() - began:.0f} s: 9 mongods, an S3 store, Airflow at {stack.live.url}")
             if runner == "kubernetes":
                 say("Each step runs in a pod of a Kubernetes on this machine")
-            _demo(stack, cluster)
+            second = _demo(stack, cluster)
+            _life(stack, second, in_pods=runner == "kubernetes")
     except (MongoBackupError, PyMongoError) as error:
         say(f"[red]The demo failed: {error}[/red]")
         return 1
@@ -48,7 +51,8 @@ def main() -> int:
     return 0
 
 
-def _demo(stack: Stack, cluster: ShardedCluster) -> None:
+def _demo(stack: Stack, cluster: ShardedCluster) -> Manifest:
+    """Back up twice, destroy, restore, compare; the manifest of the second set."""
     seeded = seed(cluster, documents=20_000)
     say(f"Seeded {sum(seeded.counts.values())} documents; {seeded.orphans} more are orphans of a migration")
     with ChainWriter(cluster, pause=0.05) as chain, LoadWriter(cluster, pause=0.1):
@@ -62,6 +66,19 @@ def _demo(stack: Stack, cluster: ShardedCluster) -> None:
     verified = restore(stack, second)
     show_verified(verified)
     check_restored(cluster)
+    return second
+
+
+def _life(stack: Stack, newest: Manifest, *, in_pods: bool) -> None:
+    """What goes on between backups."""
+    say("Retention kept the newest set alone, as its policy says (last: 1)")
+    if in_pods:
+        say("The agent's image holds no mongod: verification is shown with RUNNER=local")
+    else:
+        demo_life.verify(stack, newest.set_id, seconds=RUN_SECONDS)
+    demo_life.maintain(stack, seconds=RUN_SECONDS)
+    demo_life.show_sets(stack)
+    demo_life.show_metrics(stack, verified=not in_pods)
 
 
 def backup(stack: Stack, title: str) -> Manifest:

@@ -35,7 +35,7 @@ class AttemptMetrics:
         self.timestamp = Metric(
             name=f"{prefix}_last_attempt_timestamp_seconds", words=f"When the last {noun} ended, well or not."
         )
-        self.success = Metric(name=f"{prefix}_last_attempt_success", words=f"1: the last {noun} {good}; 0: it did not.")
+        self.success = Metric(name=f"{prefix}_last_attempt_success", words=f"1: the last {noun} {good}; 0: not so.")
         self.duration = Metric(
             name=f"{prefix}_last_attempt_duration_seconds", words=f"How long the last {noun} took as a whole."
         )
