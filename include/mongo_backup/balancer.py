@@ -12,7 +12,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from mongo_backup.agent.contract import BalancerResult
 from mongo_backup.connection import Client, Connector, mongo_errors, translate
@@ -54,6 +54,8 @@ class Balancer:
         self._config: Client = connector.primary(config.hosts, config.replica_set)
         self._client: Client = mongos if mongos is not None else self._config
         self.where = ",".join(spec.mongos) if self._routed else f"the config server {config.replica_set}"
+        self.unanswered = False
+        """The command to stop it was sent and not answered: it may still be on its way."""
 
     def _command(self, name: str, **options: Any) -> dict[str, Any]:
         command = f"balancer{name}" if self._routed else f"_configsvrBalancer{name}"
@@ -72,11 +74,14 @@ class Balancer:
         """
         began = time.monotonic()
         seconds = max(0.001, limit.total_seconds())
+        self.unanswered = True
         try:
             self._command("Stop", maxTimeMS=int(seconds * 1000))
         except PyMongoError as error:
+            self.unanswered = not isinstance(error, OperationFailure)
             if getattr(error, "code", None) not in _TIME_LIMIT_CODES:
                 raise translate(error, doing="stopping the balancer", host=self.where) from error
+        self.unanswered = False
         while self.status().in_round:
             if time.monotonic() - began > seconds:
                 raise PreconditionError(
@@ -134,9 +139,13 @@ def stop_balancer(
 
 
 def _put_back(balancer: Balancer, journal: Journal, entry: JournalEntry, cause: BaseException) -> None:
+    """The command whose answer did not come may reach the server after this undo: then `finish` looks once more."""
     try:
         undo_balancer(balancer, entry)
-        journal.remove(entry)
+        if balancer.unanswered:
+            logger.warning("the command to stop the balancer may still be on its way: its journal entry stays")
+        else:
+            journal.remove(entry)
     except MongoBackupError as error:
         logger.error("after %s the balancer could not be put back (its journal entry stays): %s", cause, error)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from pymongo.errors import AutoReconnect
 from tests.integration.control.support import OTHER, OWNER, connect, release_everything
 
 from mongo_backup.balancer import Balancer, stop_balancer
 from mongo_backup.connection import Connector
-from mongo_backup.errors import ConfigurationError, ConflictError, PreconditionError
+from mongo_backup.errors import ConfigurationError, ConflictError, PreconditionError, TransientError
 from mongo_backup.journal import Journal, JournalEntry, JournalKind
 from mongo_backup.locks.release import release
 from sandbox.cluster import ShardedCluster
@@ -123,6 +124,25 @@ def test_a_round_that_does_not_end_in_time(cluster: Connector, monkeypatch: pyte
     monkeypatch.undo()
     assert Balancer(cluster).status().mode == "full"
     assert Journal(cluster).entries() == ()
+
+
+def test_a_stop_whose_answer_is_lost_may_still_come(cluster: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reaches the server after the undo: the journal still says so, and the next to look puts it right."""
+    real = Balancer._command
+    late: list[str] = []
+
+    def lose(self: Balancer, name: str, **options: object) -> dict[str, object]:
+        if name == "Stop" and not late:
+            late.append(name)
+            raise AutoReconnect("connection closed")
+        return real(self, name, **options)
+
+    monkeypatch.setattr(Balancer, "_command", lose)
+    with pytest.raises(TransientError, match="stopping the balancer"):
+        stop_balancer(cluster, Journal(cluster), owner=OWNER, stop_timeout=LIMIT)
+    Balancer(cluster).set_mode("off")
+    assert release(cluster, owner=OWNER) == ("put the balancer back from off to full",)
+    assert Balancer(cluster).status().mode == "full"
 
 
 def test_through_a_router_its_own_commands_are_used(sharded_cluster: ShardedCluster) -> None:
