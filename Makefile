@@ -47,7 +47,7 @@ types: setup  ## mypy, strict
 
 check: lint types  ## everything that needs no server
 
-test: check  ## every check and test (about 25 minutes on 2 cores)
+test: check  ## every check and test (about 35 minutes on 2 cores)
 	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=20
 
 test-unit: setup  ## the fast tests alone

@@ -20,6 +20,7 @@ from mongo_backup.manifest.store import read_manifest
 from mongo_backup.repository.restic import Repository
 from sandbox import demo_life
 from sandbox.cluster import ShardedCluster
+from sandbox.mongod import mongod_binary
 from sandbox.report import say, show_manifest, show_tasks, show_verified
 from sandbox.runners import RUNNERS, sharded_stack
 from sandbox.seed import APPLICATION_USER, ORDERS, seed
@@ -37,7 +38,8 @@ def main() -> int:
     runner = parser.parse_args().runner
     began = time.monotonic()
     try:
-        arguments = {"session": {"retention_policy": {"name": "keep"}}, "further": [demo_life.POLICY]}
+        session = {"retention_policy": {"name": "keep"}}
+        arguments = {"session": session, "further": [demo_life.POLICY], "verification": {"mongod": mongod_binary()}}
         with sharded_stack(runner, pushgateway=True, **arguments) as (stack, cluster):
             say(f"Up after {time.monotonic() - began:.0f} s: 9 mongods, an S3 store, Airflow at {stack.live.url}")
             if runner == "kubernetes":
