@@ -21,7 +21,7 @@ from mongo_backup.repository.restic import Repository
 from sandbox import demo_life
 from sandbox.cluster import ShardedCluster
 from sandbox.mongod import mongod_binary
-from sandbox.report import say, show_manifest, show_tasks, show_verified
+from sandbox.report import say, show_manifest, show_verified
 from sandbox.runners import RUNNERS, sharded_stack
 from sandbox.seed import APPLICATION_USER, ORDERS, seed
 from sandbox.sharding import move_range
@@ -85,13 +85,9 @@ def _life(stack: Stack, newest: Manifest, *, in_pods: bool) -> None:
 
 def backup(stack: Stack, title: str) -> Manifest:
     """Trigger the backup, wait for it, show it; its manifest."""
-    client = stack.live.client
-    run = client.trigger(BACKUP_DAG)
-    say(f"Triggered {BACKUP_DAG}: {title}")
-    state = client.wait(BACKUP_DAG, run, timeout=RUN_SECONDS)
-    show_tasks(f"{BACKUP_DAG} {run}: {state}", client.tasks(BACKUP_DAG, run))
-    require(state == "success", f"the backup {run} is {state}: {failure(stack, BACKUP_DAG, run)}")
-    manifest = manifest_of(stack, client.result(BACKUP_DAG, run, "commit_snapshot")["set_id"])
+    say(f"Now the {title}")
+    run = demo_life.run_dag(stack, BACKUP_DAG, seconds=RUN_SECONDS)
+    manifest = manifest_of(stack, stack.live.client.result(BACKUP_DAG, run, "commit_snapshot")["set_id"])
     show_manifest(manifest)
     require(manifest.cluster_time is not None, "the set has no cluster time")
     return manifest
@@ -99,13 +95,10 @@ def backup(stack: Stack, title: str) -> Manifest:
 
 def restore(stack: Stack, manifest: Manifest) -> VerifyResult:
     """Restore a set into the empty cluster, wait, show; the comparison."""
-    client = stack.live.client
-    run = client.trigger(RESTORE_DAG, {"snapshot": manifest.set_id, "users": "merge"})
-    say(f"Triggered {RESTORE_DAG} of set {manifest.set_id}")
-    state = client.wait(RESTORE_DAG, run, timeout=RUN_SECONDS)
-    show_tasks(f"{RESTORE_DAG} {run}: {state}", client.tasks(RESTORE_DAG, run))
-    require(state == "success", f"the restore {run} is {state}: {failure(stack, RESTORE_DAG, run)}")
-    return VerifyResult.model_validate(client.result(RESTORE_DAG, run, "verify_restore"))
+    say(f"Now the restore of set {manifest.set_id}")
+    conf = {"snapshot": manifest.set_id, "users": "merge"}
+    run = demo_life.run_dag(stack, RESTORE_DAG, conf, seconds=RUN_SECONDS)
+    return VerifyResult.model_validate(stack.live.client.result(RESTORE_DAG, run, "verify_restore"))
 
 
 def manifest_of(stack: Stack, set_id: str) -> Manifest:
@@ -136,13 +129,6 @@ def owned(cluster: ShardedCluster) -> int:
     for shard in cluster.shard_names:
         numbers.update(cluster.admin_client(shard).shop.orders.distinct("number"))
     return len(numbers)
-
-
-def failure(stack: Stack, dag: str, run: str) -> str:
-    """The end of the logs of the tasks that failed."""
-    client = stack.live.client
-    failed = [task.name for task in client.tasks(dag, run) if task.state == "failed"]
-    return "\n".join(f"--- {name}\n{client.log(dag, run, name)[-3000:]}" for name in failed)
 
 
 def require(condition: bool, problem: str) -> None:

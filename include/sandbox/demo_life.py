@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 from mongo_backup.agent.maintain_contract import CheckResult, PruneResult
 from mongo_backup.agent.verify_contract import VerificationResult
@@ -26,20 +27,22 @@ TOLD = (
 )
 
 
-def run_dag(stack: Stack, dag: str, *, seconds: float) -> str:
+def run_dag(stack: Stack, dag: str, conf: dict[str, Any] | None = None, *, seconds: float) -> str:
     """Trigger a DAG, wait for its end, show it; the run's id.
 
-    :raises VerificationError: it did not succeed.
+    :raises VerificationError: it did not succeed; the message has the logs of what failed.
     """
     client = stack.live.client
     client.wait_for_dag(dag)
-    run = client.trigger(dag)
+    run = client.trigger(dag, conf)
     say(f"Triggered {dag}")
     state = client.wait(dag, run, timeout=seconds)
-    show_tasks(f"{dag} {run}: {state}", client.tasks(dag, run))
+    tasks = client.tasks(dag, run)
+    show_tasks(f"{dag} {run}: {state}", tasks)
     if state != "success":
-        failed = [task.name for task in client.tasks(dag, run) if task.state == "failed"]
-        raise VerificationError("\n".join(f"--- {name}\n{client.log(dag, run, name)[-3000:]}" for name in failed))
+        failed = [task.name for task in tasks if task.state == "failed"]
+        logs = "\n".join(f"--- {name}\n{client.log(dag, run, name)[-3000:]}" for name in failed)
+        raise VerificationError(f"{dag} {run} is {state}:\n{logs}")
     return run
 
 

@@ -72,11 +72,9 @@ def unlock(
 ) -> None:
     """Remove restic's locks whose process is gone: dead on this machine, or silent for 30 minutes. Never others."""
     with _opened(configuration, objects, credentials) as repository:
-        before = repository.locks()
-        repository.unlock_stale()
-        left = repository.locks()
+        removed, left = repository.remove_stale_locks()
     rest = f", {len(left)} of somebody who lives stay" if left else ""
-    typer.echo(f"{len(set(before) - set(left))} stale locks removed{rest}")
+    typer.echo(f"{len(removed)} stale locks removed{rest}")
 
 
 @key.command(name="list")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Self
 
 from pydantic import Field
 
 from mongo_backup.metrics.push import Metric, MetricGroup
 from mongo_backup.model import Model
+from mongo_backup.objects.schedule import longest_interval
 
 
 class Attempt(Model):
@@ -21,6 +24,19 @@ class Attempt(Model):
     """How long each task took; of a mapped one the longest."""
     expected_interval_seconds: float | None = None
     """The longest time between two runs of the schedule; None: there is no schedule."""
+
+    @classmethod
+    def now(
+        cls, *, success: bool, seconds: float, step_seconds: Mapping[str, float], schedule: str | None = None
+    ) -> Self:
+        """Return the run that ends now."""
+        return cls(
+            ended=datetime.now(UTC),
+            success=success,
+            seconds=seconds,
+            step_seconds=dict(step_seconds),
+            expected_interval_seconds=longest_interval(schedule).total_seconds() if schedule else None,
+        )
 
 
 class AttemptMetrics:

@@ -312,6 +312,13 @@ class Repository(ResticCommand):
         """Remove locks whose owner is surely gone: dead on this host, or not refreshed for 30 minutes."""
         self._must("removing stale locks", "unlock")
 
+    def remove_stale_locks(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """As `unlock_stale`; the ids of the locks that went, and of those of somebody who lives."""
+        before = self.locks()
+        self.unlock_stale()
+        left = self.locks()
+        return tuple(each for each in before if each not in left), left
+
     def forget(self, ids: Sequence[str], *, wait_seconds: float = 60) -> None:
         """Remove these snapshots; their data go with the next prune. One that is not there is no error.
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, AssetAlias, BaseOperator, CronTriggerTimetable, TriggerRule
+from airflow.sdk import DAG, AssetAlias, BaseOperator, TriggerRule
 
 from mongo_backup.agent.contract import BackupStep
 from mongo_backup.objects.app_binding import TopologyKind
@@ -49,9 +49,7 @@ def build_backup_dag(subject: Subject) -> DAG:
         dag_id=wiring.backup_dag_id(configuration.name, session.name),
         description=backup_description(subject, session),
         # Without a start date: with one in the past this timetable starts a run the moment the DAG appears.
-        schedule=CronTriggerTimetable(session.schedule, timezone=session.timezone, run_immediately=wiring.NOT_AT_ONCE)
-        if session.schedule
-        else None,
+        schedule=wiring.cron(session.schedule, timezone=session.timezone),
         is_paused_upon_creation=session.paused,
         default_args=wiring.default_arguments(
             retries=session.retries, delay=session.retry_delay, longest=session.max_retry_delay

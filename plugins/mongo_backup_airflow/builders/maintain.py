@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
+from airflow.sdk import DAG, TriggerRule
 
 from mongo_backup.agent.maintain_contract import MaintainStep
 from mongo_backup_airflow.builders import wiring
@@ -33,13 +33,10 @@ def build_maintain_dag(subject: Subject) -> DAG:
     """Build the DAG that looks after a configuration's repository."""
     configuration = subject.objects.configuration
     settings = configuration.spec.maintenance
-    when = settings.schedule
     dag = DAG(
         dag_id=wiring.maintain_dag_id(configuration.name),
         description=f"Checks and prunes the repository of {configuration.name}",
-        schedule=CronTriggerTimetable(when, timezone=settings.timezone, run_immediately=wiring.NOT_AT_ONCE)
-        if when
-        else None,
+        schedule=wiring.cron(settings.schedule, timezone=settings.timezone),
         is_paused_upon_creation=settings.paused,
         default_args=wiring.default_arguments(retries=RETRIES, delay=RETRY_DELAY, longest=MAX_RETRY_DELAY),
         doc_md=maintain_words(subject),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronTriggerTimetable
+from airflow.sdk import DAG
 
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.objects.object_set import ObjectSet
@@ -35,7 +35,7 @@ def build_release_dag(objects: ObjectSet) -> DAG:
     dag = DAG(
         dag_id=wiring.RELEASE_DAG_ID,
         description="Undoes what dead runs left on their targets: locks, stopped balancers, history windows",
-        schedule=CronTriggerTimetable(schedule(), timezone="UTC", run_immediately=wiring.NOT_AT_ONCE),
+        schedule=wiring.cron(schedule(), timezone="UTC"),
         catchup=False,
         max_active_runs=1,
         max_active_tasks=SIDE_BY_SIDE,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, TriggerRule
+from airflow.sdk import DAG, AssetOrTimeSchedule, Param, TriggerRule
 
 from mongo_backup.agent.verify_contract import VerifyStep
 from mongo_backup.objects.verification import VerificationSettings
@@ -54,11 +54,7 @@ def build_verify_dag(subject: Subject) -> DAG:
 
 
 def _schedule(configuration: str, settings: VerificationSettings) -> Any:
-    timetable = (
-        CronTriggerTimetable(settings.schedule, timezone=settings.timezone, run_immediately=wiring.NOT_AT_ONCE)
-        if settings.schedule
-        else None
-    )
+    timetable = wiring.cron(settings.schedule, timezone=settings.timezone)
     if settings.after_backups is None:
         return timetable
     asset = unverified_asset(configuration)

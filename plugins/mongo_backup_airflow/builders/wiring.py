@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable
 
 from mongo_backup.agent.contract import Objects
 from mongo_backup.objects.configuration import BackupConfiguration, Concurrency
@@ -28,13 +28,18 @@ TEARDOWN_TRIES = 20
 BACKOFF = 2.0
 """Each wait for another try is this much longer than the one before (Airflow adds up to as much again, by chance)."""
 
-NOT_AT_ONCE = timedelta(0)
+_NOT_AT_ONCE = timedelta(0)
 """Of a timetable's `run_immediately`: with False a new DAG whose time was a short while ago (a tenth of its interval,
 up to 17 hours for a weekly one) runs the moment it appears."""
 SHORT = timedelta(minutes=15)
 """Longest time of a step that moves no data."""
 LONG = timedelta(hours=6)
 """Longest time of a step that works on the repository alone."""
+
+
+def cron(schedule: str | None, *, timezone: str) -> CronTriggerTimetable | None:
+    """The timetable of a DAG; None without a schedule."""
+    return CronTriggerTimetable(schedule, timezone=timezone, run_immediately=_NOT_AT_ONCE) if schedule else None
 
 
 def backup_dag_id(configuration: str, session: str) -> str:

@@ -20,7 +20,6 @@ from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.metrics.attempt import Attempt
 from mongo_backup.metrics.maintenance import MaintenanceMetrics, push_maintenance
 from mongo_backup.objects.maintenance import MaintenanceSettings
-from mongo_backup.objects.schedule import longest_interval
 from mongo_backup.repository.damage import describe
 from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.restic import DamagedError, Label, Pruned, Repository
@@ -85,18 +84,15 @@ def push_metrics(request: MaintainRequest, credentials: Credentials) -> MetricsR
     settings, pruned = request.objects.configuration.spec.metrics, request.pruned
     if settings is None:
         return MetricsResult(pushed=False, reason="the configuration names no Pushgateway")
-    schedule = request.settings.schedule
-    interval = longest_interval(schedule) if schedule else None
     return push_maintenance(
         settings.pushgateway,
         MaintenanceMetrics(
             repository=request.objects.configuration.name,
-            attempt=Attempt(
-                ended=datetime.now(UTC),
+            attempt=Attempt.now(
                 success=request.states.get(MaintainStep.PRUNE) == "success",
                 seconds=request.run_seconds or sum(request.step_seconds.values()),
                 step_seconds=request.step_seconds,
-                expected_interval_seconds=interval.total_seconds() if interval else None,
+                schedule=request.settings.schedule,
             ),
             stored_bytes=pruned.stored_bytes if pruned else None,
             freed_bytes=pruned.freed_bytes if pruned else None,
@@ -112,10 +108,8 @@ def finish(request: MaintainRequest, credentials: Credentials) -> FinishResult:
     """
     swept = _leave_target(request, credentials)
     with _open(request, credentials) as repository:
-        before = repository.locks()
-        repository.unlock_stale()
-        left = set(repository.locks())
-    stale = tuple(f"a stale lock of restic ({each[:8]})" for each in before if each not in left)
+        removed, _ = repository.remove_stale_locks()
+    stale = tuple(f"a stale lock of restic ({each[:8]})" for each in removed)
     return FinishResult(swept=(*swept, *stale))
 
 

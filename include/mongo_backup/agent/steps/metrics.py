@@ -14,7 +14,6 @@ from mongo_backup.journal import MARKS, Journal
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.metrics.attempt import Attempt
 from mongo_backup.metrics.backup import BackupMetrics, push_backup, push_marks
-from mongo_backup.objects.schedule import longest_interval
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +44,11 @@ def push_metrics(request: BackupRequest, credentials: Credentials) -> MetricsRes
 
 
 def _attempt(request: BackupRequest, *, success: bool) -> Attempt:
-    now, schedule = datetime.now(UTC), session_of(request).schedule
+    now = datetime.now(UTC)
     started = datetime.fromisoformat(request.prepared.started) if request.prepared else now
     seconds = request.run_seconds if request.run_seconds is not None else (now - started).total_seconds()
-    return Attempt(
-        ended=now,
-        success=success,
-        seconds=seconds,
-        step_seconds=request.step_seconds,
-        expected_interval_seconds=longest_interval(schedule).total_seconds() if schedule else None,
+    return Attempt.now(
+        success=success, seconds=seconds, step_seconds=request.step_seconds, schedule=session_of(request).schedule
     )
 
 

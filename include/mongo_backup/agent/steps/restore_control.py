@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from mongo_backup.agent.contract import BalancerResult, FinishResult, MetricsResult, ReleaseResult
 from mongo_backup.agent.restore_contract import RestoreRequest, RestoreStep
@@ -69,9 +69,7 @@ def push_metrics(request: RestoreRequest, credentials: Credentials) -> MetricsRe
         RestoreMetrics(
             configuration=request.objects.configuration.name,
             target=request.binding.name,
-            attempt=Attempt(
-                ended=datetime.now(UTC), success=success, seconds=seconds, step_seconds=request.step_seconds
-            ),
+            attempt=Attempt.now(success=success, seconds=seconds, step_seconds=request.step_seconds),
             documents=sum(each.documents for each in request.restored),
             bytes=sum(each.bytes for each in request.restored),
             compared_documents=request.verified.documents if request.verified else 0,

@@ -16,7 +16,6 @@ from mongo_backup.manifest.store import MANIFEST_FILE, decode_manifest
 from mongo_backup.memory import return_large_pieces
 from mongo_backup.metrics.attempt import Attempt
 from mongo_backup.metrics.verification import VerificationMetrics, push_verification
-from mongo_backup.objects.schedule import longest_interval
 from mongo_backup.repository.read import SnapshotReader, read_file
 from mongo_backup.repository.restic import Repository
 from mongo_backup.verify.record import VerificationRecord, write_record
@@ -88,18 +87,16 @@ def push_metrics(request: VerifyRequest, credentials: Credentials) -> MetricsRes
     settings = request.objects.configuration.spec.metrics
     if settings is None:
         return MetricsResult(pushed=False, reason="the configuration names no Pushgateway")
-    schedule, found = request.settings.schedule, request.verified
-    interval = longest_interval(schedule) if schedule else None
+    found = request.verified
     return push_verification(
         settings.pushgateway,
         VerificationMetrics(
             configuration=request.objects.configuration.name,
-            attempt=Attempt(
-                ended=datetime.now(UTC),
+            attempt=Attempt.now(
                 success=request.states.get(VerifyStep.RESTORE_AND_COMPARE) == "success",
                 seconds=request.run_seconds or sum(request.step_seconds.values()),
                 step_seconds=request.step_seconds,
-                expected_interval_seconds=interval.total_seconds() if interval else None,
+                schedule=request.settings.schedule,
             ),
             cluster_time=found.cluster_time if found else None,
             namespaces=found.namespaces if found else 0,
