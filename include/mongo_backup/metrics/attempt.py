@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Self
 
 from pydantic import Field
 
+from mongo_backup import clock
 from mongo_backup.metrics.push import Metric, MetricGroup
 from mongo_backup.model import Model
 from mongo_backup.objects.schedule import longest_interval
@@ -31,7 +32,7 @@ class Attempt(Model):
     ) -> Self:
         """Return the run that ends now."""
         return cls(
-            ended=datetime.now(UTC),
+            ended=clock.now(),
             success=success,
             seconds=seconds,
             step_seconds=dict(step_seconds),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from mongo_backup import clock
 from mongo_backup.manifest.catalog import SetCatalog, SetEntry
 from mongo_backup.objects.retention import RetentionSpec
 from mongo_backup.repository.restic import Repository
@@ -54,7 +55,7 @@ def clean_incomplete(
         backup may take.
     :param alive: ids of sets whose run still holds an entry in a journal; never touched. Neither are pinned ones.
     """
-    border = (now or datetime.now(UTC)) - older_than
+    border = (now or clock.now()) - older_than
     dead = [
         each
         for each in catalog.incomplete()

@@ -7,8 +7,8 @@ the manifest's snapshot would need the repository for oneself, and a right to de
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
+from mongo_backup import clock
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.manifest.catalog import MARK, SetCatalog, SetEntry
 from mongo_backup.repository.pipe import BackupSink
@@ -26,7 +26,7 @@ def add_mark(repository: Repository, entry: SetEntry, mark: str, *, reason: str 
     if mark in entry.marks:
         return False
     label = Label(set_id=entry.set_id, component=MARK, part="mark", session=entry.session, mark=mark)
-    document = {"mark": mark, "reason": reason, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    document = {"mark": mark, "reason": reason, "at": clock.now().isoformat(timespec="seconds")}
     with BackupSink(repository, label, MARK_FILE) as sink:
         sink.write(json.dumps(document).encode())
         sink.finish()

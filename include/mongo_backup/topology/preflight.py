@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -18,7 +19,7 @@ from mongo_backup.errors import (
     TransientError,
 )
 from mongo_backup.journal import Journal, JournalEntry, JournalKind, busy
-from mongo_backup.locks.fsync import refuse_foreign_lock
+from mongo_backup.locks.fsync import member_clock, refuse_foreign_lock
 from mongo_backup.locks.safety import LockFacts, measure
 from mongo_backup.locks.together import on_all
 from mongo_backup.model import Model
@@ -31,6 +32,9 @@ from mongo_backup.topology.model import Component, ComponentRole, Member, Topolo
 logger = logging.getLogger(__name__)
 
 OLDEST_VERSION = "4.2"
+CLOCKS_APART_SECONDS = 600.0
+"""S3 refuses a request that is 15 minutes off (RequestTimeTooSkewed); restic calls a lock stale after 30."""
+CLOCKS_TOLD_SECONDS = 30.0
 _GRAVEST_FIRST = (
     ConfigurationError,
     PermanentError,
@@ -71,7 +75,7 @@ def preflight(
         *_privileges(connector, topology, consistency),
     ]
     if not problems:  # the rest would only say the same again
-        problems = [*_journal(connector, owner), *_locks(connector, topology, owner)]
+        problems = [*_clocks(connector, topology), *_journal(connector, owner), *_locks(connector, topology, owner)]
     if problems:
         raise _together(problems)
     facts = on_all(topology.components, lambda each: measure(connector, each, max_lock_time=max_lock_time))
@@ -149,6 +153,30 @@ def _lack(where: str, missing: list[str]) -> Iterator[MongoBackupError]:
         yield ConfigurationError(
             f"{where}: the backup user may not {'; '.join(missing)}: grant it (docs/reference/privileges.md)"
         )
+
+
+def _clocks(connector: Connector, topology: Topology) -> Iterator[MongoBackupError]:
+    """Leases and times of locks go by the servers' clocks; the repository's by this machine's."""
+    asked = [(component, member) for component in topology.components if (member := _asked(component))]
+
+    def look(each: tuple[Component, Member]) -> MongoBackupError | None:
+        component, member = each
+        try:
+            ahead = time.time() - member_clock(connector, member.host)
+        except MongoBackupError as error:
+            return error
+        words = f"{component.name}: this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'}"
+        words += f" that of {member.host}"
+        if abs(ahead) >= CLOCKS_APART_SECONDS:
+            return PreconditionError(
+                f"{words}: set the clocks (NTP). A store refuses requests of another time, and a repository's locks"
+                " would be taken for stale"
+            )
+        if abs(ahead) >= CLOCKS_TOLD_SECONDS:
+            logger.warning("%s; from %.0f s on no backup begins", words, CLOCKS_APART_SECONDS)
+        return None
+
+    yield from (problem for problem in on_all(asked, look) if problem is not None)
 
 
 def _journal(connector: Connector, owner: str) -> Iterator[MongoBackupError]:

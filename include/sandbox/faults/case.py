@@ -264,6 +264,8 @@ def _words_wrong(outcome: Outcome, conductor: Conductor) -> list[str]:
     if outcome.words is None:
         return ["the run is green"] if kind.must_fail else []
     hosts = "|".join(map(re.escape, conductor.scene.names)) or "no host"
+    if kind.must_succeed:
+        return [f"the run is red: {outcome.words[:600]}"]
     if re.search(kind.reason.replace("{hosts}", hosts), outcome.words):
         return []
     return [f"the reason does not name the cause: {outcome.words[:600]}"]

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 
 from mongo_backup.errors import TransientError
 from sandbox.faults.agents import alive
+from sandbox.faults.detour import CLOCK
 from sandbox.faults.scene import Scene
 from sandbox.waiting import wait_until
 
@@ -24,6 +25,7 @@ class Fault:
     :param separate: the step's task is a process of its own.
     :param before: put before the agent's command line.
     :param must_fail: no try may succeed: a green run is a lie.
+    :param must_succeed: it harms nothing: a red run is a fault of ours.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Fault:
     separate: bool = False
     before: tuple[str, ...] = ()
     must_fail: bool = False
+    must_succeed: bool = False
 
 
 LIMIT = r"time limit"
@@ -161,6 +164,12 @@ def _corrupt(folder: str) -> Callable[[Scene], None]:
     return act
 
 
+def _clock(name: str, seconds: int, reason: str, *, harmless: bool) -> Fault:
+    """All agents of the run have a clock of their own, from the start."""
+    before = ("env", f"{CLOCK}={seconds}")
+    return Fault(name, lambda scene: None, reason, before=before, must_fail=not harmless, must_succeed=harmless)
+
+
 KINDS: dict[str, Fault] = {
     fault.name: fault
     for fault in (
@@ -192,6 +201,10 @@ KINDS: dict[str, Fault] = {
         Fault("damaged packs", _corrupt("data"), "damaged|restic", must_fail=True),
         Fault("damaged index", _corrupt("index"), "damaged|restic", must_fail=True),
         Fault("damaged snapshots", _corrupt("snapshots"), "damaged|restic", must_fail=True),
+        _clock("clock 5 min ahead", 300, "no red run", harmless=True),
+        _clock("clock 5 min behind", -300, "no red run", harmless=True),
+        _clock("clock 1 h ahead", 3600, "clock is", harmless=False),
+        _clock("clock 1 h behind", -3600, "clock is", harmless=False),
         Fault("gateway gone", _path("refuse"), "no red run"),
         Fault("gateway silent", _path("silent"), "no red run"),
     )

@@ -13,6 +13,7 @@ Row = tuple[str, str | None, str]
 _BACKUP: tuple[Row, ...] = (
     ("prepare", "member", "agent SIGKILL, member SIGKILL, step-down"),
     ("prepare", "store", "restic SIGKILL, store gone, store full, damaged index..."),
+    ("prepare", None, "clock 5 min ahead..., clock 5 min behind..., clock 1 h ahead..., clock 1 h behind..."),
     ("disable_balancer", "member", "agent SIGTERM, primary SIGKILL, member cut off"),
     ("disable_balancer", "done", "agent SIGKILL, guard SIGKILL, step-down, member resets..."),
     ("identify_secondaries", "member", "agent SIGKILL, member hangs, step-down"),
@@ -49,6 +50,7 @@ _BACKUP: tuple[Row, ...] = (
 
 _RESTORE: tuple[Row, ...] = (
     ("plan_restore", "member", "agent SIGKILL, member SIGKILL"),
+    ("plan_restore", None, "clock 5 min ahead..., clock 5 min behind..."),
     ("plan_restore", "store", "restic SIGKILL, store gone, damaged packs..., damaged snapshots..."),
     ("disable_balancer", "member", "primary SIGKILL"),
     ("disable_balancer", "done", "agent SIGKILL"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from tests.integration.control.support import OTHER, OWNER, all_locked, choose, connect, settings
 
 from mongo_backup.connection import Connector
-from mongo_backup.errors import ConfigurationError, ConflictError, TransientError
+from mongo_backup.errors import ConfigurationError, ConflictError, PreconditionError, TransientError
 from mongo_backup.locks.hold import lock_members
 from mongo_backup.locks.release import release
 from mongo_backup.objects.configuration import Consistency
@@ -173,3 +174,20 @@ def test_a_member_that_lags_is_not_chosen(replica_set: ReplicaSet, single: Conne
     finally:
         admin.command("fsyncUnlock")
     replica_set.wait_for_replication()
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(3600, "3600 s ahead of"), (-3600, "3600 s behind")])
+def test_a_clock_that_is_wrong(single: Connector, monkeypatch: pytest.MonkeyPatch, ahead: float, words: str) -> None:
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + ahead)
+    with pytest.raises(PreconditionError, match=rf"rs0: this machine's clock is {words}.*NTP"):
+        look(single)
+
+
+def test_a_clock_that_is_a_little_wrong_is_told(
+    single: Connector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + 100)
+    look(single)
+    assert "rs0: this machine's clock is 100 s ahead of" in caplog.text

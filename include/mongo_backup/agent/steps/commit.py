@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 
+from mongo_backup import clock
 from mongo_backup.agent.contract import BackupRequest, CommitResult
 from mongo_backup.agent.session import connect, open_repository
 from mongo_backup.credentials import Credentials
@@ -43,7 +43,7 @@ def commit_snapshot(request: BackupRequest, credentials: Credentials) -> CommitR
         manifest = build_manifest(
             request=request,
             inventories=by_component,
-            finished=datetime.now(UTC),
+            finished=clock.now(),
             restic_version=repository.version,
             agent_image=os.environ.get(IMAGE_VARIABLE),
         )

@@ -7,8 +7,8 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 
+from mongo_backup import clock
 from mongo_backup.agent.contract import FinishResult, MetricsResult
 from mongo_backup.agent.maintain_contract import CheckResult, MaintainRequest, MaintainStep, PruneResult
 from mongo_backup.connection import Connector
@@ -139,7 +139,7 @@ def record_part(repository: Repository, subset: str) -> None:
     """Note which part was read, and forget older notes as far as the store lets us."""
     old = [each.id for each in repository.snapshots(tags=(f"part={PART}",))]
     with BackupSink(repository, Label(component=PART, part="maintenance", checked=subset), RECORD_FILE) as sink:
-        sink.write(json.dumps({"checked": subset, "at": datetime.now(UTC).isoformat(timespec="seconds")}).encode())
+        sink.write(json.dumps({"checked": subset, "at": clock.now().isoformat(timespec="seconds")}).encode())
         sink.finish()
     try:
         repository.forget(old)

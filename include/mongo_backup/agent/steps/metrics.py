@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import datetime
 
+from mongo_backup import clock
 from mongo_backup.agent.contract import BackupRequest, BackupStep, MetricsResult
 from mongo_backup.agent.session import open_repository, session_of
 from mongo_backup.connection import Connector
@@ -44,7 +45,7 @@ def push_metrics(request: BackupRequest, credentials: Credentials) -> MetricsRes
 
 
 def _attempt(request: BackupRequest, *, success: bool) -> Attempt:
-    now = datetime.now(UTC)
+    now = clock.now()
     started = datetime.fromisoformat(request.prepared.started) if request.prepared else now
     seconds = request.run_seconds if request.run_seconds is not None else (now - started).total_seconds()
     return Attempt.now(

@@ -6,8 +6,9 @@ import hashlib
 import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 
+from mongo_backup import clock
 from mongo_backup.agent.contract import BackupRequest, PrepareResult
 from mongo_backup.agent.session import connect, engine_of, open_repository, session_of
 from mongo_backup.credentials import Credentials
@@ -42,7 +43,7 @@ def prepare(request: BackupRequest, credentials: Credentials) -> PrepareResult:
     :raises TargetBusyError: another run is at work on the target.
     :raises PreconditionError: the target or the store is not in a state for a backup; nothing was touched.
     """
-    started = datetime.now(UTC)
+    started = clock.now()
     session = session_of(request)
     check_engine(engine_of(request))
     with connect(request, credentials) as connector:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import datetime
 
-from mongo_backup import __version__
+from mongo_backup import __version__, clock
 from mongo_backup.agent.contract import FinishResult, MetricsResult
 from mongo_backup.agent.verify_contract import ChooseResult, VerificationResult, VerifyRequest, VerifyStep
 from mongo_backup.credentials import Credentials
@@ -55,7 +55,7 @@ def restore_and_compare(request: VerifyRequest, credentials: Credentials) -> Ver
     if request.chosen is None:
         raise ConfigurationError("the request names no set: it comes from the step choose_set")
     return_large_pieces()
-    started, findings = datetime.now(UTC), Findings()
+    started, findings = clock.now(), Findings()
     with _open(request, credentials) as repository:
         try:
             manifest, version = _verify(request, repository, findings)
@@ -164,7 +164,7 @@ def _described(
         result="failed" if reason else "verified",
         reason=reason,
         started=started,
-        finished=datetime.now(UTC),
+        finished=clock.now(),
         server_version=version,
         namespaces=comparison.namespaces,
         documents=comparison.documents,
