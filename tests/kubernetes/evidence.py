@@ -26,7 +26,6 @@ class Witness:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.pods: dict[str, str] = {}
         """The last of each pod, specification and status, as JSON."""
-        self.logs: dict[str, str] = {}
         self.events: set[str] = set()
 
     def _watch(self) -> None:

@@ -1,54 +1,14 @@
-"""A backup by a real Airflow whose processes are killed, ended or restarted: like `test_backup_disturbed.py`."""
+"""A backup by a real Airflow whose processes are killed, ended or restarted: more than `make test` tries."""
 
 from __future__ import annotations
 
 import signal
-import threading
 
 import pytest
 from tests.integration.airflow.judge import ends_honestly, ends_red
-from tests.integration.airflow.stage import PATIENCE, Stage, wait_gone
+from tests.integration.airflow.stage import Stage, wait_gone
 
 pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(900)]
-
-
-def test_a_task_process_and_an_agent_are_killed(stage: Stage, before: set[str]) -> None:
-    """SIGKILL. Of a task process: Airflow calls no `on_kill`, the agent ends with its parent and undoes its marks.
-    Of an agent: it cannot undo anything itself, the teardowns do."""
-    with stage.slow_reads():
-        dag, run = stage.start_and_wait_for_dumps()
-        orphan, victim = stage.agent_of("shard0"), stage.agent_of("shard1")
-        orphan.parents()[1].kill()
-        victim.kill()
-        wait_gone(orphan, victim)
-    ends_red(stage, dag, run, before=before)
-    states = stage.client.states(dag, run)
-    assert (states["dump[1]"], states["dump[2]"]) == ("failed", "failed")
-
-
-def test_a_killed_task_is_tried_again_and_never_overlaps(stage: Stage, before: set[str]) -> None:
-    with stage.slow_reads():
-        dag, run = stage.start_and_wait_for_dumps("patient")
-        together: list[int] = []
-        watching = threading.Event()
-
-        def watch() -> None:
-            while not watching.wait(0.1):
-                together.append(len(stage.agents("backup.dump")))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        stage.agent_of("shard0").parents()[1].kill()
-        state = stage.client.wait(dag, run, timeout=PATIENCE)
-        watching.set()
-        watcher.join()
-    assert max(together) <= 3
-    tries = {task.name: task.tries for task in stage.client.tasks(dag, run) if task.task == "dump"}
-    assert sorted(tries.values()) == [1, 1, 2]
-    # The second try reads at the time of the first: under the lock if it is still there, else by the history.
-    assert state == "success", stage.explain(dag, run)
-    assert stage.marks() == []
-    assert len(stage.complete_sets() - before) == 1
 
 
 def test_a_task_process_is_terminated_and_a_worker_killed(stage: Stage, before: set[str]) -> None:
