@@ -88,6 +88,7 @@ class GuardedProcess:
     :param on_error_line: called with each line of its standard error, from another thread.
     :param again_on: a line of its standard error that means: start it again. Only for what it says before it has read
         from its input, written to its output or changed anything.
+    :param end_on: a line of its standard error after which it would only try in vain: it is ended at once.
     :raises OSError: the guard cannot be started.
     """
 
@@ -100,11 +101,13 @@ class GuardedProcess:
         grace_seconds: float = GRACE_SECONDS,
         on_error_line: Callable[[str], None] | None = None,
         again_on: re.Pattern[str] | None = None,
+        end_on: re.Pattern[str] | None = None,
     ) -> None:
         self.grace_seconds = grace_seconds
         self._name = Path(command[0]).name
         self._on_error_line = on_error_line
         self._again_on = again_on
+        self._end_on = end_on
         self._restarts = 0
         self._restarted = -RESTART_PAUSE_SECONDS
         self._closing = threading.Lock()
@@ -159,6 +162,8 @@ class GuardedProcess:
         self._close("_stdin")
 
     def _hear(self, line: str) -> None:
+        if self._end_on is not None and self._end_on.search(line):
+            self._close("_control")  # its guard ends it
         if self._again_on is not None and self._again_on.search(line) and self._restarts < RESTARTS:
             self._start_again()
         elif self._on_error_line is not None:
@@ -227,15 +232,19 @@ def run(
     timeout: float,
     grace_seconds: float = GRACE_SECONDS,
     again_on: re.Pattern[str] | None = None,
+    end_on: re.Pattern[str] | None = None,
 ) -> Completed:
     """Run a program to its end, or end it after `timeout` seconds.
 
     :param again_on: see `GuardedProcess`.
+    :param end_on: see `GuardedProcess`.
     :raises TransientError: no process can be started on this machine now.
     """
     began = time.monotonic()
     try:
-        process = GuardedProcess(command, environment=environment, grace_seconds=grace_seconds, again_on=again_on)
+        process = GuardedProcess(
+            command, environment=environment, grace_seconds=grace_seconds, again_on=again_on, end_on=end_on
+        )
     except OSError as error:
         raise TransientError(f"{command[0]} cannot be started: {error.strerror}") from error
     output = Drain(process.stdout, limit=None)

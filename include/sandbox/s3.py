@@ -61,16 +61,26 @@ class S3Store:
     """An S3 store with one administrator key and a first bucket.
 
     :param bucket: made at the start; None: no bucket.
+    :param key: the administrator's key.
     :param volumes: how many files of `volume_mb` the store may fill: its disk.
     """
 
     DEFAULT_BUCKET = "backups"
 
-    def __init__(self, *, bucket: str | None = DEFAULT_BUCKET, volumes: int = 24, volume_mb: int = 64) -> None:
+    DEFAULT_KEY = AccessKey("SANDBOXACCESSKEY0001", "sandbox/secret+key=0123456789")
+
+    def __init__(
+        self,
+        *,
+        bucket: str | None = DEFAULT_BUCKET,
+        key: AccessKey = DEFAULT_KEY,
+        volumes: int = 24,
+        volume_mb: int = 64,
+    ) -> None:
         self.bucket_name = bucket
         self.volumes = volumes
         self.volume_mb = volume_mb
-        self.key = AccessKey("SANDBOXACCESSKEY0001", "sandbox/secret+key=0123456789")
+        self.key = key
         self.workspace = Workspace("s3")
         self._leases: dict[str, PortLease] = {name: lease_port() for name in LISTENERS}
         for path in self.sockets:

@@ -166,6 +166,21 @@ TOLD = [
 ]
 
 
+def test_copies_come_before_retention_and_do_not_keep_it_back(load: Load) -> None:
+    copies = [
+        {"name": "offsite", "storage": {"name": "second"}},
+        {"name": "other", "storage": {"name": "store"}, "repository": "elsewhere"},
+    ]
+    loaded = load(local_storage(Path("/offsite"), name="second"), shop("sharded", copies=copies))
+    dag = loaded.dags["backup.shop.nightly"]
+    assert order(dag) == {**SHARDED, "commit_snapshot": {"copy", "apply_retention"}, "copy": {"apply_retention"}}
+    copy = dag.get_task("copy")
+    assert copy.is_mapped
+    assert copy.expand_input.value == {"copy_name": ["offsite", "other"]}
+    assert copy.trigger_rule == "all_success"
+    assert dag.get_task("apply_retention").trigger_rule == "all_done_min_one_success"
+
+
 def test_who_is_told(load: Load) -> None:
     """By `finish`, which judges the run, and by Airflow itself when no good run is there in time."""
     from airflow.serialization.serialized_objects import DagSerialization

@@ -16,12 +16,13 @@ from typing import Any
 
 from pydantic import Field
 
-from mongo_backup.errors import ExitCode, MongoBackupError, error_class
+from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError, error_class
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.model import Model
 from mongo_backup.objects.addon import Addon
 from mongo_backup.objects.app_binding import AppBinding, TopologyKind
 from mongo_backup.objects.configuration import BackupConfiguration, Consistency
+from mongo_backup.objects.copies import CopySettings
 from mongo_backup.objects.retention import RetentionPolicy
 from mongo_backup.objects.storage import BackupStorage
 from mongo_backup.topology.model import ChosenMember
@@ -46,6 +47,7 @@ class BackupStep(StrEnum):
     UNLOCK_CONFIG_SERVER = "unlock_config_server"
     ENABLE_BALANCER = "enable_balancer"
     COMMIT_SNAPSHOT = "commit_snapshot"
+    COPY = "copy"
     APPLY_RETENTION = "apply_retention"
     PUSH_METRICS = "push_metrics"
     HOOKS_AFTER = "hooks_after"
@@ -82,6 +84,14 @@ class RunOutcome(Model):
     """The tasks that did not succeed."""
 
 
+class CopyObjects(Model):
+    """What one copy of a session stands on, resolved."""
+
+    settings: CopySettings
+    storage: BackupStorage
+    retention: RetentionPolicy | None = None
+
+
 class Objects(Model):
     """The objects that a configuration stands on, resolved."""
 
@@ -90,6 +100,35 @@ class Objects(Model):
     storage: BackupStorage
     addon: Addon
     retention: RetentionPolicy | None = None
+    copies: tuple[CopyObjects, ...] = ()
+    """Those of the session that was resolved; without a session those of all, each once."""
+
+    def of_copy(self, name: str) -> Objects:
+        """The same configuration with this copy in the place of its repository: who reads it, reads the copy.
+
+        :raises ConfigurationError: there is no such copy.
+        """
+        copy = next((each for each in self.copies if each.settings.name == name), None)
+        if copy is None:
+            names = ", ".join(each.settings.name for each in self.copies) or "none"
+            raise ConfigurationError(
+                f"BackupConfiguration {self.configuration.name!r} has no copy {name!r}; these exist: {names}"
+            )
+        spec = self.configuration.spec.model_copy(
+            update={
+                "storage": copy.settings.storage,
+                "repository": copy.settings.repository or self.configuration.repository_name,
+                "encryption": copy.settings.encryption or self.configuration.spec.encryption,
+            }
+        )
+        return self.model_copy(
+            update={
+                "configuration": self.configuration.model_copy(update={"spec": spec}),
+                "storage": copy.storage,
+                "retention": copy.retention,
+                "copies": (),
+            }
+        )
 
 
 class Envelope(Model):
@@ -122,6 +161,8 @@ class BackupRequest(Model):
     """From `identify_secondaries` on."""
     component: str | None = None
     """`dump`: the component."""
+    copy_name: str | None = None
+    """`copy`: the copy."""
     lock: LockResult | None = None
     """`dump`, `commit_snapshot`: what `lock_secondaries` returned."""
     dumps: tuple[DumpResult, ...] = ()
@@ -136,6 +177,8 @@ class BackupRequest(Model):
     """`push_metrics`: since the run began."""
     committed: CommitResult | None = None
     """`push_metrics`: what `commit_snapshot` returned."""
+    copied: tuple[CopyResult, ...] = ()
+    """`push_metrics`: what the copies returned that succeeded."""
     retained: RetentionResult | None = None
     """`push_metrics`: what `apply_retention` returned."""
     outcome: RunOutcome | None = None
@@ -241,11 +284,32 @@ class CommitResult(Model):
     """Why the set is suspicious: the first reasons of the manifest's."""
 
 
+class CopyResult(Model):
+    """All sets that the copy's policy keeps are in the copy."""
+
+    copy_name: str
+    copied: tuple[str, ...] = ()
+    """Sets that came in now, the newest first."""
+    forgotten: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    """Sets that the policy would not keep and that the store does not let go."""
+    sets: int
+    """Complete sets of the session in the copy now."""
+    newest_set: str | None = None
+    newest_time: float | None = None
+    """When the newest set in the copy was complete in its source: Unix time."""
+    bytes: int = 0
+    """Of the archives that came in now."""
+    seconds: float
+
+
 class RetentionResult(Model):
     """What retention did."""
 
     kept: int
     forgotten: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    """Sets that no rule keeps and that the store does not let go."""
 
 
 class MetricsResult(Model):

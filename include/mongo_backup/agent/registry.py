@@ -68,6 +68,7 @@ STEPS: dict[str, Step] = {
             "unlock_config_server": "locks:unlock_config_server",
             "enable_balancer": "balancer:enable_balancer",
             "commit_snapshot": "commit:commit_snapshot",
+            "copy": "copy:copy",
             "apply_retention": "retention:apply_retention",
             "push_metrics": "metrics:push_metrics",
             "hooks_after": "hooks:after_backup",

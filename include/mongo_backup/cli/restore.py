@@ -12,7 +12,7 @@ import typer
 
 from mongo_backup.cli.common import DEFAULT_OBJECTS, CredentialsOption, ObjectsOption, load_objects
 from mongo_backup.cli.progress import progress_bars
-from mongo_backup.cli.source import SET_HELP, ConfigurationArgument, RepositoryOption, Source
+from mongo_backup.cli.source import SET_HELP, ConfigurationArgument, CopyOption, RepositoryOption, Source
 from mongo_backup.cli.tables import megabytes
 from mongo_backup.errors import ConfigurationError
 
@@ -32,6 +32,7 @@ def restore(
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
     repository: RepositoryOption = None,
+    copy: CopyOption = None,
     set_id: Annotated[str, typer.Option("--set", help=SET_HELP)] = "latest",
     target: Annotated[
         str | None, typer.Option(help="Name of the AppBinding to restore into; none: where the backup came from.")
@@ -58,7 +59,9 @@ def restore(
 
     Needs nothing but the repository's address and password and the target: no Airflow, no objects.
     """
-    where = Source(configuration=configuration, objects=objects, credentials=credentials, repository=repository)
+    where = Source(
+        configuration=configuration, objects=objects, credentials=credentials, repository=repository, copy=copy
+    )
     binding, login = _target(target, target_uri_file, objects)
     parameters = _parameters(
         snapshot=set_id,

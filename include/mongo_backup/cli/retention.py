@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mongo_backup.cli.common import DEFAULT_OBJECTS, CredentialsOption, ObjectsOption, load_credentials, load_objects
+from mongo_backup.cli.source import CopyOption, resolve
 
 if TYPE_CHECKING:
     from mongo_backup.agent.contract import Objects
@@ -31,11 +32,12 @@ def plan(
     configuration: ConfigurationArgument,
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
+    copy: CopyOption = None,
     session: SessionOption = None,
     output: OutputOption = "table",
 ) -> None:
     """Show which sets the policies keep and why, and which they would forget. Touches nothing."""
-    _retain(configuration, objects, credentials, session, output, apply=False)
+    _retain(configuration, objects, credentials, copy, session, output, apply=False)
 
 
 @app.command(name="apply")
@@ -43,11 +45,12 @@ def apply_(
     configuration: ConfigurationArgument,
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
+    copy: CopyOption = None,
     session: SessionOption = None,
     output: OutputOption = "table",
 ) -> None:
     """Forget what the policies do not keep, as `apply_retention` does. Data go with the next prune."""
-    _retain(configuration, objects, credentials, session, output, apply=True)
+    _retain(configuration, objects, credentials, copy, session, output, apply=True)
 
 
 @app.command()
@@ -56,12 +59,13 @@ def pin(
     set_id: SetArgument,
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
+    copy: CopyOption = None,
     reason: Annotated[str, typer.Option(help="Why, for people.")] = "",
 ) -> None:
     """Keep a set whatever any policy says; also what a failed backup left, for diagnosis."""
     from mongo_backup.retention.policy import PINNED
 
-    _mark(configuration, set_id, objects, credentials, word=PINNED, reason=reason)
+    _mark(configuration, set_id, objects, credentials, copy, word=PINNED, reason=reason)
 
 
 @app.command()
@@ -70,11 +74,12 @@ def unpin(
     set_id: SetArgument,
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
+    copy: CopyOption = None,
 ) -> None:
     """Let the policies judge a set again."""
     from mongo_backup.retention.policy import PINNED
 
-    _unmark(configuration, set_id, objects, credentials, word=PINNED)
+    _unmark(configuration, set_id, objects, credentials, copy, word=PINNED)
 
 
 @app.command()
@@ -84,10 +89,11 @@ def mark(
     word: Annotated[str, typer.Argument(help="A word that a RetentionPolicy's `marks` names, such as `audit`.")],
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
+    copy: CopyOption = None,
     reason: Annotated[str, typer.Option(help="Why, for people.")] = "",
 ) -> None:
     """Mark a set by a word: policies that name it keep the set."""
-    _mark(configuration, set_id, objects, credentials, word=_word(word), reason=reason)
+    _mark(configuration, set_id, objects, credentials, copy, word=_word(word), reason=reason)
 
 
 @app.command()
@@ -97,20 +103,30 @@ def unmark(
     word: Annotated[str, typer.Argument(help="The word.")],
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
+    copy: CopyOption = None,
 ) -> None:
     """Take a mark off a set."""
-    _unmark(configuration, set_id, objects, credentials, word=_word(word))
+    _unmark(configuration, set_id, objects, credentials, copy, word=_word(word))
 
 
 def _retain(
-    configuration: str, objects: Path, credentials: Path | None, session: str | None, output: str, *, apply: bool
+    configuration: str,
+    objects: Path,
+    credentials: Path | None,
+    copy: str | None,
+    session: str | None,
+    output: str,
+    *,
+    apply: bool,
 ) -> None:
     from mongo_backup.retention.apply import apply_plan, plan_for
     from mongo_backup.retention.policy import plan_words
 
     loaded = load_objects(objects)
-    names = [session] if session else [each.name for each in loaded.configuration(configuration).spec.sessions]
-    resolved = {name: loaded.resolve(configuration, name) for name in names}
+    sessions = loaded.configuration(configuration).spec.sessions
+    with_copy = [each.name for each in sessions if copy is None or copy in {one.name for one in each.copies}]
+    names = [session] if session else with_copy or [sessions[0].name]
+    resolved = {name: resolve(objects, configuration, copy=copy, session=name) for name in names}
     plans: dict[str, RetentionPlan] = {}
     with _opened(resolved[names[0]], credentials) as (repository, catalog):
         for name, one in resolved.items():
@@ -129,18 +145,29 @@ def _retain(
         typer.echo(f"  {len(found.kept)} kept, {len(found.forgotten)} {verb}")
 
 
-def _mark(configuration: str, set_id: str, objects: Path, credentials: Path | None, *, word: str, reason: str) -> None:
+def _mark(
+    configuration: str,
+    set_id: str,
+    objects: Path,
+    credentials: Path | None,
+    copy: str | None,
+    *,
+    word: str,
+    reason: str,
+) -> None:
     from mongo_backup.retention.marks import add_mark, any_set
 
-    with _opened(load_objects(objects).resolve(configuration), credentials) as (repository, catalog):
+    with _opened(resolve(objects, configuration, copy=copy), credentials) as (repository, catalog):
         new = add_mark(repository, any_set(catalog, set_id), word, reason=reason)
     typer.echo(f"set {set_id} is {word}" if new else f"set {set_id} was {word} already")
 
 
-def _unmark(configuration: str, set_id: str, objects: Path, credentials: Path | None, *, word: str) -> None:
+def _unmark(
+    configuration: str, set_id: str, objects: Path, credentials: Path | None, copy: str | None, *, word: str
+) -> None:
     from mongo_backup.retention.marks import any_set, remove_mark
 
-    with _opened(load_objects(objects).resolve(configuration), credentials) as (repository, catalog):
+    with _opened(resolve(objects, configuration, copy=copy), credentials) as (repository, catalog):
         had = remove_mark(repository, any_set(catalog, set_id), word)
     typer.echo(f"set {set_id} is no longer {word}" if had else f"set {set_id} was not {word}")
 

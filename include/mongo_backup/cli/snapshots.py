@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mongo_backup.cli.common import DEFAULT_OBJECTS, CredentialsOption, ObjectsOption
-from mongo_backup.cli.source import SET_HELP, ConfigurationArgument, RepositoryOption, Source
+from mongo_backup.cli.source import SET_HELP, ConfigurationArgument, CopyOption, RepositoryOption, Source
 from mongo_backup.cli.tables import megabytes, table
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def list_(
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
     repository: RepositoryOption = None,
+    copy: CopyOption = None,
     session: Annotated[str | None, typer.Option(help="Only those of this session.")] = None,
     limit: Annotated[int, typer.Option(help="The newest so many.", min=1)] = 20,
     output: OutputOption = "table",
@@ -40,7 +41,9 @@ def list_(
     from mongo_backup.manifest.catalog import SetCatalog
     from mongo_backup.manifest.store import read_manifest
 
-    where = Source(configuration=configuration, objects=objects, credentials=credentials, repository=repository)
+    where = Source(
+        configuration=configuration, objects=objects, credentials=credentials, repository=repository, copy=copy
+    )
     with where.open() as opened:
         catalog = SetCatalog.read(opened)
         complete = catalog.complete(session)
@@ -65,6 +68,7 @@ def show(
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
     repository: RepositoryOption = None,
+    copy: CopyOption = None,
     output: Annotated[
         Literal["table", "json"], typer.Option(help="How to print; json is the manifest itself.")
     ] = "table",
@@ -74,7 +78,9 @@ def show(
     from mongo_backup.manifest.store import read_manifest
     from mongo_backup.verify.record import read_record
 
-    where = Source(configuration=configuration, objects=objects, credentials=credentials, repository=repository)
+    where = Source(
+        configuration=configuration, objects=objects, credentials=credentials, repository=repository, copy=copy
+    )
     with where.open() as opened:
         entry = SetCatalog.read(opened).find(set_id)
         manifest, record = read_manifest(opened, entry), read_record(opened, entry)
@@ -97,6 +103,7 @@ def diff(
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
     repository: RepositoryOption = None,
+    copy: CopyOption = None,
     output: OutputOption = "table",
 ) -> None:
     """Compare two sets: namespaces added and removed, documents, bytes, options, indexes."""
@@ -104,7 +111,9 @@ def diff(
     from mongo_backup.manifest.diff import diff as compare
     from mongo_backup.manifest.store import read_manifest
 
-    where = Source(configuration=configuration, objects=objects, credentials=credentials, repository=repository)
+    where = Source(
+        configuration=configuration, objects=objects, credentials=credentials, repository=repository, copy=copy
+    )
     with where.open() as opened:
         catalog = SetCatalog.read(opened)
         old, new = (read_manifest(opened, catalog.find(each)) for each in (before, after))
@@ -159,6 +168,8 @@ def _details(manifest: Manifest, record: VerificationRecord | None) -> Iterator[
         f"{manifest.topology}, MongoDB {manifest.server_version}, consistency {manifest.consistency}, "
         f"{manifest.documents} documents, {megabytes(manifest.bytes)}"
     )
+    if manifest.copied:
+        yield f"Copied {manifest.copied.at:%F %T} UTC from {manifest.copied.repository}"
     for reason in manifest.suspicious:
         yield f"SUSPICIOUS: {reason}"
     if record is None:

@@ -41,6 +41,10 @@ RepositoryOption = Annotated[
         show_default=False,
     ),
 ]
+CopyOption = Annotated[
+    str | None,
+    typer.Option("--copy", help="Name of a copy: its repository, not the configuration's.", show_default=False),
+]
 SET_HELP = "Id of a set, or `latest`."
 
 
@@ -52,6 +56,7 @@ class Source:
     objects: Path
     credentials: Path | None
     repository: str | None
+    copy: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what says nothing. A configuration wins over an address in the environment.
@@ -63,6 +68,8 @@ class Source:
                 "which sets? Name a BackupConfiguration, or give --repository ADDRESS, such as "
                 "s3:https://store.example/backups/mongodb/shop"
             )
+        if self.configuration is None and self.copy is not None:
+            raise ConfigurationError("--copy is a name in a BackupConfiguration: name that, or give the copy's address")
 
     @property
     def by_address(self) -> bool:
@@ -78,7 +85,7 @@ class Source:
         from mongo_backup.repository.restic import Repository
 
         if self.configuration is not None:
-            resolved = load_objects(self.objects).resolve(self.configuration)
+            resolved = self._resolved(self.configuration)
             with Repository.of(
                 configuration=resolved.configuration,
                 storage=resolved.storage,
@@ -93,6 +100,9 @@ class Source:
             repository.host = _only_host(repository)
             yield repository
 
+    def _resolved(self, configuration: str) -> Objects:
+        return resolve(self.objects, configuration, copy=self.copy)
+
     def _address(self) -> tuple[StoreSpec, str]:
         from mongo_backup.repository.address import store_of
 
@@ -105,7 +115,7 @@ class Source:
         """
         credentials = load_credentials(self.credentials)
         if self.configuration is not None:
-            return load_objects(self.objects).resolve(self.configuration), credentials
+            return self._resolved(self.configuration), credentials
         return self._from_manifest(manifest, credentials)
 
     def _from_manifest(self, manifest: Manifest, credentials: Credentials) -> tuple[Objects, Credentials]:
@@ -134,6 +144,15 @@ class Source:
             }
         )
         return objects, Credentials(values=values)
+
+
+def resolve(folder: Path, configuration: str, *, copy: str | None = None, session: str | None = None) -> Objects:
+    """The objects of a configuration, or those of one of its copies.
+
+    :raises ConfigurationError: there is no such configuration, session or copy, or it has errors.
+    """
+    resolved = load_objects(folder).resolve(configuration, session)
+    return resolved if copy is None else resolved.of_copy(copy)
 
 
 _asked: list[str] = []

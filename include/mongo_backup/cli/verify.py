@@ -9,7 +9,7 @@ import typer
 
 from mongo_backup.cli.common import DEFAULT_OBJECTS, CredentialsOption, ObjectsOption
 from mongo_backup.cli.progress import progress_bars
-from mongo_backup.cli.source import SET_HELP, ConfigurationArgument, RepositoryOption, Source
+from mongo_backup.cli.source import SET_HELP, ConfigurationArgument, CopyOption, RepositoryOption, Source
 from mongo_backup.cli.tables import megabytes
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def verify(
     objects: ObjectsOption = DEFAULT_OBJECTS,
     credentials: CredentialsOption = None,
     repository: RepositoryOption = None,
+    copy: CopyOption = None,
     set_id: Annotated[str, typer.Option("--set", help=SET_HELP)] = "latest",
     mongod: Annotated[str | None, typer.Option(help="The server's program; none: as configured, else on PATH.")] = None,
     folder: Annotated[str | None, typer.Option(help="Where its data lie meanwhile.")] = None,
@@ -38,7 +39,9 @@ def verify(
     from mongo_backup.manifest.store import read_manifest
     from mongo_backup.model import Model
 
-    where = Source(configuration=configuration, objects=objects, credentials=credentials, repository=repository)
+    where = Source(
+        configuration=configuration, objects=objects, credentials=credentials, repository=repository, copy=copy
+    )
     with where.open() as opened:
         manifest = read_manifest(opened, SetCatalog.read(opened).find(set_id))
     found, known = where.resolve(manifest)

@@ -110,6 +110,16 @@ class SetFigures(Recorded):
     namespaces: int
 
 
+class Copied(Recorded):
+    """Where a set was copied from."""
+
+    repository: str
+    """The source's location, as restic writes it."""
+    manifest_id: str
+    """The restic snapshot with the manifest there."""
+    at: datetime
+
+
 class Manifest(Recorded):
     """One set: all components of one backup."""
 
@@ -138,6 +148,8 @@ class Manifest(Recorded):
     core_version: str
     agent_image: str | None = None
     restic_version: str
+    copied: Copied | None = None
+    """Of a set in a copy: its `archive_id`s are those in the copy, all else is as in the source."""
     objects: dict[str, Any] = Field(default_factory=dict)
     """The objects that made it (no secrets: references only), so that they can be written back."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import yaml
@@ -39,22 +39,29 @@ def documents_of(manifests: Iterable[Manifest]) -> dict[tuple[str, str], dict[st
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for manifest in manifests:
-        for value in manifest.objects.values():
-            if isinstance(value, dict) and value.get("kind") in KINDS:
+        for value in _values(manifest.objects):
+            if value.get("kind") in KINDS:
                 one = KINDS[value["kind"]].model_validate(value)
                 if one != builtin_addon():
                     found[value["kind"], one.name] = _document(value["kind"], one)
     return found
 
 
+def _values(objects: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The objects, and those of the copies."""
+    for holder in (*objects.get("copies", ()), objects):  # the configuration's own last: it is the authority
+        yield from (value for value in holder.values() if isinstance(value, dict))
+
+
 def missing_policies(documents: dict[tuple[str, str], dict[str, Any]]) -> list[str]:
     """Retention policies that sessions name and no manifest holds: those of sessions that never made a set."""
     wanted = {
-        session["retention_policy"]["name"]
+        one["retention_policy"]["name"]
         for (kind, _), document in documents.items()
         if kind == "BackupConfiguration"
         for session in document["spec"]["sessions"]
-        if "retention_policy" in session
+        for one in (session, *session.get("copies", ()))
+        if "retention_policy" in one
     }
     return sorted(wanted - {name for kind, name in documents if kind == "RetentionPolicy"})
 

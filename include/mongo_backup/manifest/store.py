@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -90,12 +91,19 @@ def decode_manifest(text: bytes, set_id: str) -> Manifest:
     return manifest
 
 
-def commit(repository: Repository, manifest: Manifest, *, fence: Callable[[], None] = lambda: None) -> str:
+def commit(
+    repository: Repository,
+    manifest: Manifest,
+    *,
+    fence: Callable[[], None] = lambda: None,
+    at: datetime | None = None,
+) -> str:
     """Make the set complete: write its manifest last, read it back, compare. Returns the snapshot's id.
 
     The same commit again (a step that was tried twice) returns the first one's id.
 
     :param fence: called when all is written, just before the set comes into being; raises if it must not.
+    :param at: of a copy: when the set was complete in its source, by which retention counts.
     :raises PreconditionError: another manifest has this set id, or a component's archive is not in the repository.
     :raises VerificationError: what was read back is not what was written; the manifest was removed.
     """
@@ -105,7 +113,7 @@ def commit(repository: Repository, manifest: Manifest, *, fence: Callable[[], No
     _require_archives(manifest, snapshots)
     label = Label(set_id=manifest.set_id, component=MANIFEST, part="manifest", session=manifest.session)
     text = _encode(manifest)
-    manifest_id = _write(repository, label, MANIFEST_FILE, text, before_saving=fence)
+    manifest_id = _write(repository, label, MANIFEST_FILE, text, before_saving=fence, at=at)
     if read_file(repository, manifest_id, MANIFEST_FILE) != text:
         repository.forget([manifest_id])
         raise VerificationError(f"the manifest of set {manifest.set_id} is not as written: the set is not complete")
@@ -157,9 +165,15 @@ def read_document(repository: Repository, snapshot_id: str, file: str, kind: typ
 
 
 def _write(
-    repository: Repository, label: Label, file: str, text: bytes, *, before_saving: Callable[[], None] = lambda: None
+    repository: Repository,
+    label: Label,
+    file: str,
+    text: bytes,
+    *,
+    before_saving: Callable[[], None] = lambda: None,
+    at: datetime | None = None,
 ) -> str:
-    with BackupSink(repository, label, file) as sink:
+    with BackupSink(repository, label, file, at=at) as sink:
         sink.write(text)
         before_saving()
         return sink.finish().snapshot_id

@@ -14,6 +14,7 @@ from mongo_backup.namespaces import NamespacePatterns
 from mongo_backup.objects.addon import Engine
 from mongo_backup.objects.anomaly import AnomalySettings
 from mongo_backup.objects.base import CredentialsReference, KubernetesStyleObject, Name, Reference
+from mongo_backup.objects.copies import CopySettings
 from mongo_backup.objects.hooks import Hooks
 from mongo_backup.objects.maintenance import MaintenanceSettings
 from mongo_backup.objects.notifications import Deadline, Notification, deadline_after
@@ -111,6 +112,8 @@ class Session(Model):
     """Namespaces to leave out."""
     retention_policy: Reference | None = None
     """None: keep everything."""
+    copies: tuple[CopySettings, ...] = ()
+    """Further repositories that get a copy of each complete set."""
     backup_timeout: Duration = timedelta(hours=12)
     """Longest time for the dump of one component."""
     max_lock_time: Duration = timedelta(hours=6)
@@ -128,6 +131,13 @@ class Session(Model):
     deadline: Deadline | None = None
     """When a good backup must be there: a time of day such as `06:00`, in the session's time zone, or a duration after
     each scheduled time. If none is, Airflow sends the `notifications` for `late`."""
+
+    @model_validator(mode="after")
+    def _copies_differ(self) -> Self:
+        names = [copy.name for copy in self.copies]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two copies are named {twice[0]}: each needs a name of its own")
+        return self
 
     @model_validator(mode="after")
     def _deadline_fits(self) -> Self:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from mongo_backup.agent.contract import Objects
+from mongo_backup.agent.contract import CopyObjects, Objects
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.objects.addon import Addon, builtin_addon
 from mongo_backup.objects.advice import similar
@@ -125,7 +125,21 @@ class ObjectSet:
             storage=self.storages[spec.storage.name],
             addon=self.addons[spec.addon.name if spec.addon else "mongodb"],
             retention=self.retention_policies[retention.name] if retention else None,
+            copies=self._copies(configuration, session),
         )
+
+    def _copies(self, configuration: BackupConfiguration, session: str | None) -> tuple[CopyObjects, ...]:
+        """Those of a session; without one those of all, whose policies differ and are left out."""
+        found: dict[str, CopyObjects] = {}
+        for each in configuration.spec.sessions:
+            for copy in each.copies if session in (None, each.name) else ():
+                policy = copy.retention_policy if session is not None else None
+                found[copy.name] = CopyObjects(
+                    settings=copy,
+                    storage=self.storages[copy.storage.name],
+                    retention=self.retention_policies[policy.name] if policy else None,
+                )
+        return tuple(found.values())
 
     def file_of(self, kind: str, name: str) -> str:
         """The file that an object was read from.

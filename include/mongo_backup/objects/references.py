@@ -12,6 +12,7 @@ from mongo_backup.objects.advice import similar
 from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.objects.base import CredentialsReference
 from mongo_backup.objects.configuration import BackupConfiguration, Consistency
+from mongo_backup.objects.copy_references import impossible_copies, secrets_of_copies, wanted_by_copies
 from mongo_backup.objects.hooks import Hooks
 from mongo_backup.objects.problems import Path
 
@@ -29,6 +30,7 @@ def problems_of(configuration: BackupConfiguration, objects: ObjectSet) -> Itera
     yield from _impossible_reads(configuration, objects)
     yield from _impossible_verification(configuration)
     yield from _shared_repository(configuration, objects)
+    yield from impossible_copies(configuration, objects)
 
 
 def _missing_objects(configuration: BackupConfiguration, objects: ObjectSet) -> Iterator[Problem]:
@@ -43,6 +45,7 @@ def _missing_objects(configuration: BackupConfiguration, objects: ObjectSet) -> 
         if session.retention_policy:
             path: Path = ("spec", "sessions", index, "retention_policy", "name")
             wanted.append((path, "RetentionPolicy", session.retention_policy.name))
+    wanted += wanted_by_copies(configuration)
     there = {
         "AppBinding": objects.app_bindings,
         "BackupStorage": objects.storages,
@@ -74,6 +77,7 @@ def _unreadable_secrets(configuration: BackupConfiguration, objects: ObjectSet) 
         ),
         (("spec", "storage"), "the BackupStorage's `credentials`", storage.spec.credentials if storage else None),
     ]
+    references += secrets_of_copies(configuration, objects)
     hooks: list[tuple[Path, Hooks]] = [(("spec", "restore", "hooks"), spec.restore.hooks)]
     hooks += [(("spec", "sessions", index, "hooks"), session.hooks) for index, session in enumerate(spec.sessions)]
     references += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from mongo_backup.credentials import Credential
 from mongo_backup.errors import ConfigurationError, MongoBackupError, PreconditionError, TransientError
 from mongo_backup.objects.storage import StoreSpec
 from mongo_backup.processes import Completed, GuardedProcess, redact, run
+from mongo_backup.repository.joining import clash, joined_options
 from mongo_backup.repository.outcome import VANISHED_LOCK, Cause, restic_error
 from mongo_backup.repository.reach import ask
 from mongo_backup.repository.store import store_access
@@ -92,6 +94,18 @@ class ResticCommand:
             store=self._store, credential=self._credential, password=password, name=self._name, host=self.host
         )
 
+    def cannot_join(self, source: ResticCommand) -> str | None:
+        """Why one restic process cannot read `source` and write this repository, in words; None: it can."""
+        return clash(source._access, self._access)
+
+    def joined_by(self, source: ResticCommand) -> Self:
+        """The same repository for commands that also read `source`; both must stay open as long as it is used."""
+        joined = copy.copy(self)
+        joined._environment = self._access.joined_environment(self._environment, source._access, source._environment)
+        joined._options = joined_options(source._options, self._options)
+        joined._secrets = (*self._secrets, *source._secrets)
+        return joined
+
     def _fill(self, template: str) -> str:
         for name, path in self._paths.items():
             template = template.replace(name, path)
@@ -135,9 +149,9 @@ class ResticCommand:
         except OSError as error:
             raise TransientError(f"restic cannot be started: {error.strerror}") from error
 
-    def _run(self, *arguments: str, timeout: float) -> Completed:
+    def _run(self, *arguments: str, timeout: float, end_on: re.Pattern[str] | None = None) -> Completed:
         command = [self._program, *self._options, *arguments]
-        return run(command, environment=self._environment, timeout=timeout, again_on=VANISHED_LOCK)
+        return run(command, environment=self._environment, timeout=timeout, again_on=VANISHED_LOCK, end_on=end_on)
 
     def _must(self, doing: str, *arguments: str, timeout: float = SHORT_TIMEOUT) -> Completed:
         done = self._run(*arguments, timeout=timeout)

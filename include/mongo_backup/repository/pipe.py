@@ -14,6 +14,7 @@ import os
 import select
 import subprocess
 import time
+from datetime import datetime
 from types import TracebackType
 
 from pydantic import ValidationError
@@ -39,6 +40,7 @@ class BackupSink:
     :param stall_seconds: a store that takes nothing for so long is given up: a locked member waits behind it.
     :param finish_seconds: how long restic may take to upload the rest after the last byte.
     :param grace_seconds: how long restic may take to remove its lock when it is ended.
+    :param at: the snapshot's time; None: now. restic knows it to the second.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class BackupSink:
         stall_seconds: float = STALL_SECONDS,
         finish_seconds: float = FINISH_SECONDS,
         grace_seconds: float = 10.0,
+        at: datetime | None = None,
     ) -> None:
         self.bytes_written = 0
         self._repository = repository
@@ -70,6 +73,7 @@ class BackupSink:
             ",".join(self._tags),
             "--json",
             "--quiet",
+            *(() if at is None else ("--time", f"{at.astimezone():%Y-%m-%d %H:%M:%S}")),
             feed=True,
             grace_seconds=grace_seconds,
             on_error_line=self._log,

@@ -21,6 +21,15 @@ class Snapshot(ResticRecord):
     hostname: str = ""
     tags: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    tree: str = ""
+    """The digest of all that is in it: two snapshots with the same tree have the same content, in any repository."""
+    original: str | None = None
+    """Of a copy: the snapshot that it is a copy of."""
+
+    @property
+    def origin(self) -> str:
+        """The snapshot that this was first, in whichever repository."""
+        return self.tag("original") or self.original or self.id
 
     def tag(self, name: str) -> str | None:
         """The value of the tag `name=value`, or None."""
@@ -55,6 +64,19 @@ class Stats(ResticRecord):
     total_uncompressed_size: int | None = None
     total_blob_count: int = 0
     snapshots_count: int | None = None
+
+
+class Node(ResticRecord):
+    """A file or folder in a tree."""
+
+    name: str
+    size: int = 0
+
+
+class Tree(ResticRecord):
+    """What is at the top of a snapshot (`restic cat blob`)."""
+
+    nodes: tuple[Node, ...] = ()
 
 
 class FoundBlob(ResticRecord):

@@ -31,6 +31,14 @@ logger = logging.getLogger(__name__)
 FORGET_TIMEOUT = 600.0
 PROOF = re.compile(r"Pack ID does not match|pack [0-9a-f]+: (?:does not exist|unexpected file size)|ciphertext verif")
 """What a check says of damage alone: a store that breaks off while it is read makes restic speak of errors too."""
+REFUSED = re.compile(
+    r"Remove\(<(?!lock/)[a-z]+/[0-9a-f]+>\) (?:returned error|failed).*(?:denied|not permitted|not authorized"
+    r"|Forbidden|\b403\b|immutable|retention|legal hold|object lock|worm)",
+    re.IGNORECASE,
+)
+"""A store that refuses to delete. restic would ask ten times, 45 s for each object; and a prune goes on to the next."""
+REFUSALS_BELIEVED = 3
+"""After so many refusals one after the other nothing more is tried."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 """Between two looks at a repository that somebody else has locked."""
 REPOSITORY_VERSION = "2"
@@ -51,6 +59,17 @@ class DamagedError(PermanentError):
         self.words = words
 
 
+class RefusedDeletionError(ConfigurationError):
+    """The store does not let go of objects: they are locked, or the credential has no right to delete.
+
+    :param left: ids of the snapshots that are still there.
+    """
+
+    def __init__(self, message: str, left: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.left = left
+
+
 class Label(Model):
     """What a snapshot is part of; kept as its tags."""
 
@@ -66,6 +85,8 @@ class Label(Model):
     """Of a mark: `pinned`, or a word that a policy's `marks` names."""
     checked: str | None = None
     """Of a maintenance: the part of the data that was read, such as `3/8`."""
+    original: str | None = None
+    """Of a copy that was read and written anew: the snapshot that it is a copy of."""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -81,6 +102,7 @@ class Label(Model):
             "result": self.result,
             "mark": self.mark,
             "checked": self.checked,
+            "original": self.original,
         }
         if odd := next((value for value in values.values() if value and "," in value), None):
             raise ConfigurationError(f"{odd!r} cannot be a tag in a restic repository: it has a comma")
@@ -211,19 +233,40 @@ class Repository(ResticCommand):
 
         :param wait_seconds: see `check`.
         :raises ConflictError: the lock is still there.
+        :raises RefusedDeletionError: the store does not let go of data; what can be read stays readable.
         """
-        done = self._alone("prune", timeout=timeout, wait_seconds=wait_seconds)
+        done = self._alone("prune", timeout=timeout, wait_seconds=wait_seconds, end_on=REFUSED)
+        if REFUSED.search(done.stderr):
+            raise RefusedDeletionError(
+                f"the store does not let go of data of the repository at {self.location}: {self.words(done)}"
+            )
         if done.status != 0 or done.timed_out:
             raise self.error(done, "pruning")
         words = plain(done.stdout)
         return Pruned(freed_bytes=_bytes_of("total prune", words), stored_bytes=_bytes_of("remaining", words))
 
-    def _alone(self, *arguments: str, timeout: float, wait_seconds: float) -> Completed:
+    def copy_from(self, source: Repository, ids: Sequence[str], *, timeout: float, wait_seconds: float = 0) -> None:
+        """Copy snapshots of another repository; those that are here already are passed over.
+
+        Their ids become others; `Snapshot.origin` tells the old ones. Only where `cannot_join` says None. restic says
+        nothing of snapshots that the source does not have: the caller looks for what came.
+
+        :param wait_seconds: how long the lock of a prune is waited for.
+        :raises MongoBackupError: it failed; what was copied until then stays.
+        """
+        joined = self.joined_by(source)
+        done = joined._alone("copy", "--quiet", *ids, timeout=timeout, wait_seconds=wait_seconds)
+        if done.status != 0 or done.timed_out:
+            raise joined.error(done, f"copying from {source.location}")
+
+    def _alone(
+        self, *arguments: str, timeout: float, wait_seconds: float, end_on: re.Pattern[str] | None = None
+    ) -> Completed:
         """Run what must be alone on the repository; wait while somebody else works on it, let go of stale locks."""
         deadline = time.monotonic() + wait_seconds
         told, pause = False, FIRST_PAUSE_SECONDS
         while True:
-            done = self._run(*arguments, timeout=timeout)
+            done = self._run(*arguments, timeout=timeout, end_on=end_on)
             locked = done.status != 0 and not done.timed_out and cause_of(done.status, done.stderr) is Cause.LOCKED
             if not locked or time.monotonic() >= deadline:
                 return done
@@ -254,11 +297,13 @@ class Repository(ResticCommand):
 
     # Acts
 
-    def ensure(self, *, timeout: float = SHORT_TIMEOUT) -> Opened:
+    def ensure(self, *, timeout: float = SHORT_TIMEOUT, like: Repository | None = None) -> Opened:
         """Open the repository with a lock, which also proves that the store can be written; make it if it is absent.
 
         It is made only when the store itself says that it is not there, never after another error.
 
+        :param like: cut data into the same pieces as this one does, so that what is copied from it is stored once; as
+            far as one restic process can see both (`cannot_join`).
         :raises MongoBackupError: see `repository.outcome`.
         """
         self.check_version()
@@ -271,12 +316,19 @@ class Repository(ResticCommand):
             return Opened(id=found.id, version=found.version, created=False)
         self._refuse_remains()
         self._require_bucket(timeout)
-        self._must("making the repository", "init", "--repository-version", REPOSITORY_VERSION, timeout=timeout)
+        self._make(like, timeout)
         found = self._open(timeout, write=True)
         if found is None:
             raise PermanentError(f"the repository at {self.location} was made and is not there: is the store eventual?")
         logger.info("made the restic repository %s (format %d)", self.location, found.version)
         return Opened(id=found.id, version=found.version, created=True)
+
+    def _make(self, like: Repository | None, timeout: float) -> None:
+        words = ("init", "--repository-version", REPOSITORY_VERSION)
+        if like is None or self.cannot_join(like):
+            self._must("making the repository", *words, timeout=timeout)
+        else:
+            self.joined_by(like)._must("making the repository", *words, "--copy-chunker-params", timeout=timeout)
 
     def _refuse_remains(self) -> None:
         """A repository that lost its `config` is damaged, not absent; a local one shows its remains."""
@@ -324,15 +376,37 @@ class Repository(ResticCommand):
 
         :param wait_seconds: how long a lock of somebody else (a running backup) is waited for.
         :raises ConflictError: the lock is still there.
+        :raises RefusedDeletionError: the store does not let go of some; all others are gone.
         """
         if not ids:
             return
+        targets = self._present(ids)
+        if not targets or (refusal := self._forget(targets, wait_seconds)) is None:
+            return
+        # A refused one made restic give up: what else can go, goes one by one.
+        in_vain = 0
+        for one in self._present(targets):
+            if in_vain == REFUSALS_BELIEVED:
+                break
+            in_vain = in_vain + 1 if self._forget([one], wait_seconds) else 0
+        if left := self._present(targets):
+            raise RefusedDeletionError(
+                f"the store does not let go of {len(left)} snapshots of the repository at {self.location}: {refusal}",
+                tuple(left),
+            )
+
+    def _present(self, ids: Sequence[str]) -> list[str]:
         present = {snapshot.id for snapshot in self.snapshots(all_hosts=True)}
-        targets = [each for each in ids if each in present]
-        if targets:
-            done = self._alone("forget", *targets, timeout=FORGET_TIMEOUT, wait_seconds=wait_seconds)
-            if done.status != 0 or done.timed_out:
-                raise self.error(done, "forgetting snapshots")
+        return [each for each in ids if each in present]
+
+    def _forget(self, ids: Sequence[str], wait_seconds: float) -> str | None:
+        """Forget them; returns what restic says where the store refuses."""
+        done = self._alone("forget", *ids, timeout=FORGET_TIMEOUT, wait_seconds=wait_seconds, end_on=REFUSED)
+        if REFUSED.search(done.stderr):
+            return self.words(done)
+        if done.status != 0 or done.timed_out:
+            raise self.error(done, "forgetting snapshots")
+        return None
 
     @staticmethod
     def _parse(adapter: TypeAdapter[Parsed], text: str) -> Parsed:

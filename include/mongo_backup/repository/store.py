@@ -60,6 +60,7 @@ class StoreAccess:
     :param question: an address that a plain GET without credentials says something about: where restic itself is
         silent about a store that it cannot reach, and whether a bucket is there.
     :param needs: a version of restic below which the store cannot be used, and what for.
+    :param kind: the provider; stores of one kind share variables and options.
     """
 
     location: str
@@ -74,6 +75,7 @@ class StoreAccess:
     login_command: tuple[str, ...] = ()
     question: str | None = None
     needs: tuple[str, str] | None = None
+    kind: str | None = None
 
     def environment(self, password: str, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """The whole environment of a restic process, made from `base` (this process's own)."""
@@ -84,6 +86,25 @@ class StoreAccess:
         }
         repository = {"RESTIC_REPOSITORY": self.secret_location or self.location, "RESTIC_PASSWORD": password}
         return {**inherited, **self.variables, **repository}
+
+    def joined_environment(
+        self, own: Mapping[str, str], source: StoreAccess, theirs: Mapping[str, str]
+    ) -> dict[str, str]:
+        """The environment of a process that works on this repository and also reads another one.
+
+        :param own: the environment for this repository.
+        :param theirs: the environment for the other one.
+        """
+        second = {
+            "RESTIC_FROM_REPOSITORY": theirs["RESTIC_REPOSITORY"],
+            "RESTIC_FROM_PASSWORD": theirs["RESTIC_PASSWORD"],
+        }
+        return {
+            **{name: value for name, value in own.items() if name not in source.replaced},
+            **{name: theirs[name] for name in (*source.variables, *source.file_variables)},
+            **{name: own[name] for name in (*self.variables, *self.file_variables)},
+            **second,
+        }
 
     def secrets(self, password: str) -> tuple[str, ...]:
         """What must never show in a message of restic's that we hand on."""
@@ -105,7 +126,8 @@ def store_access(store: StoreSpec, credential: Credential | None, repository: st
     """
     path = "/".join(part for part in (store.prefix.strip("/"), repository.strip("/")) if part)
     access = _PROVIDERS[type(store)](store, credential, path)
-    return replace(access, options=(*access.options, *_transfer_options(store), *_authority(store)))
+    options = (*access.options, *_transfer_options(store), *_authority(store))
+    return replace(access, options=options, kind=None if isinstance(store, LocalStore) else store.provider)
 
 
 def _transfer_options(store: StoreSpec) -> Iterator[str]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from mongo_backup import clock
 from mongo_backup.manifest.catalog import SetCatalog, SetEntry
 from mongo_backup.objects.retention import RetentionSpec
-from mongo_backup.repository.restic import Repository
+from mongo_backup.repository.restic import RefusedDeletionError, Repository
 from mongo_backup.retention.policy import PINNED, RetentionPlan, SetTime, plan_retention, plan_words
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,9 @@ def plan_for(catalog: SetCatalog, policy: RetentionSpec | None, *, session: str 
 
 
 def apply_plan(repository: Repository, catalog: SetCatalog, plan: RetentionPlan) -> tuple[str, ...]:
-    """Forget the sets that the plan does not keep; returns their ids. Data go with the next prune.
+    """Forget the sets that the plan does not keep; returns the ids of those that are gone. Data go with the next prune.
+
+    What the store does not let go (locked objects, no right to delete) is a warning, and stays.
 
     :raises MongoBackupError: it was not finished; doing it again finishes it.
     """
@@ -37,8 +39,7 @@ def apply_plan(repository: Repository, catalog: SetCatalog, plan: RetentionPlan)
         logger.info("%s", words)
     going = {each.set_id for each in plan.forgotten}
     entries = [each for each in catalog.complete() if each.set_id in going]
-    _forget(repository, entries)
-    return tuple(entry.set_id for entry in entries)
+    return _forget(repository, entries)
 
 
 def clean_incomplete(
@@ -49,7 +50,7 @@ def clean_incomplete(
     alive: Collection[str] = (),
     now: datetime | None = None,
 ) -> tuple[str, ...]:
-    """Forget sets that never got a manifest and surely never will; returns their ids.
+    """Forget sets that never got a manifest and surely never will; returns the ids of those that are gone.
 
     :param older_than: spare a set whose newest part is younger: its backup may still run. Use more than the longest
         backup may take.
@@ -61,16 +62,33 @@ def clean_incomplete(
         for each in catalog.incomplete()
         if each.time < border and each.set_id not in alive and PINNED not in each.marks
     ]
-    _forget(repository, dead)
-    return tuple(entry.set_id for entry in dead)
+    return _forget(repository, dead)
 
 
-def _forget(repository: Repository, entries: Iterable[SetEntry]) -> None:
+def _forget(repository: Repository, entries: Iterable[SetEntry]) -> tuple[str, ...]:
+    """Forget sets; returns the ids of those of which nothing is left."""
     entries = list(entries)
-    repository.forget([entry.manifest_id for entry in entries if entry.manifest_id])
-    repository.forget([part for entry in entries for part in entry.part_ids])
-    for entry in entries:
+    whole = _let_go(repository, [entry.manifest_id for entry in entries if entry.manifest_id])
+    going = [entry for entry in entries if entry.manifest_id not in whole]
+    left = _let_go(repository, [part for entry in going for part in entry.part_ids])
+    gone = [entry for entry in going if left.isdisjoint(entry.part_ids)]
+    for entry in gone:
         logger.info("forgot set %s (%s), %d snapshots", entry.set_id, entry.time.isoformat(), _size(entry))
+    for entry in entries:
+        if entry not in gone:
+            what = "stays a complete set" if entry.manifest_id in whole else "is no set any more, its parts stay"
+            logger.warning("The store does not let go of set %s: it %s", entry.set_id, what)
+    return tuple(entry.set_id for entry in gone)
+
+
+def _let_go(repository: Repository, ids: list[str]) -> frozenset[str]:
+    """Forget snapshots; returns those that the store does not let go."""
+    try:
+        repository.forget(ids)
+    except RefusedDeletionError as error:
+        logger.warning("%s", error)
+        return frozenset(error.left)
+    return frozenset()
 
 
 def _size(entry: SetEntry) -> int:

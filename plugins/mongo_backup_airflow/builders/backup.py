@@ -5,7 +5,7 @@
     prepare -> hooks_before -> disable_balancer -> identify_secondaries -> lock_config_server -> lock_secondaries
       -> dump (mapped)
       -> unlock_secondaries -> unlock_config_server -> enable_balancer            (teardowns of their setups)
-      -> commit_snapshot -> apply_retention -> push_metrics -> hooks_after -> finish
+      -> commit_snapshot -> copy (mapped) -> apply_retention -> push_metrics -> hooks_after -> finish
 
 A replica set has no balancer and no config server, a standalone has nothing to hold at all. Without locks
 (`consistency: snapshot`) the holding tasks are `widen_history_windows` and `restore_history_windows`.
@@ -29,6 +29,7 @@ from mongo_backup_airflow.operators.backup import (
     BackupMetricsOperator,
     BackupOperator,
     CommitSnapshotOperator,
+    CopyOperator,
     DumpOperator,
     FinishBackupOperator,
     IdentifySecondariesOperator,
@@ -94,13 +95,20 @@ class _Tasks:
         )
         dump = self._dump(members)
         commit = self._commit()
+        copy = self._copy()
         retention = self._task(
-            BackupStep.APPLY_RETENTION, execution_timeout=wiring.LONG, **wiring.store_pool(self.subject.objects)
+            BackupStep.APPLY_RETENTION,
+            execution_timeout=wiring.LONG,
+            # A set that could not be copied is no reason to let the repository grow: then one of the two succeeded.
+            trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS if copy is not None else TriggerRule.ALL_SUCCESS,
+            **wiring.store_pool(self.subject.objects),
         )
         metrics = self._task(BackupStep.PUSH_METRICS, BackupMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
         finish = self._task(BackupStep.FINISH, FinishBackupOperator, **wiring.finish_arguments(self.configuration))
         wiring.chain_tasks([prepare, before, stop, members, lock_config, hold, dump])
-        wiring.chain_tasks([dump, release, unlock_config, start, commit, retention, metrics])
+        wiring.chain_tasks([dump, release, unlock_config, start, commit, copy, retention, metrics])
+        if copy is not None:
+            commit >> retention
         if self.held:
             dump >> commit  # teardowns succeed after failed dumps too: the commit must see the dumps themselves
         wiring.close_run(finish, after=[release, unlock_config, start, metrics], hooks=after)
@@ -147,6 +155,22 @@ class _Tasks:
             map_index_template=DumpOperator.component_template,
             **wiring.data_pool(self.subject.objects),
         ).expand(member=members.output)
+
+    def _copy(self) -> Any:
+        """One task per copy; None without copies."""
+        copies = self.subject.objects.copies
+        if not copies:
+            return None
+        return CopyOperator.partial(
+            task_id=BackupStep.COPY.value,
+            step=BackupStep.COPY.value,
+            subject=self.subject,
+            lock_task=self.lock_task,
+            doc_md=BACKUP_TASKS["copy"],
+            execution_timeout=max(copy.settings.timeout for copy in copies) + wiring.SHORT,
+            map_index_template=CopyOperator.name_template,
+            **wiring.store_pool(self.subject.objects),
+        ).expand(copy_name=[copy.settings.name for copy in copies])
 
     def _verification(self) -> list[AssetAlias]:
         """What a commit tells that makes a verification run, where one is to follow backups."""

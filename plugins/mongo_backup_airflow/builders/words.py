@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mongo_backup.agent.contract import CopyObjects
 from mongo_backup.objects.configuration import Consistency, Session
 from mongo_backup.objects.hooks import Hooks
 from mongo_backup.objects.quantities import format_duration
@@ -26,6 +27,8 @@ BACKUP_TASKS = {
     "unlock_config_server": "Unlocks the config server's member, if it still is locked; tried many times.",
     "enable_balancer": "Puts the balancer back into the state it had; tried many times.",
     "commit_snapshot": "Writes the manifest, last: from here on the snapshot exists.",
+    "copy": "Brings a copy up to date: what it misses of the complete sets comes in, what its own policy does not keep "
+    "goes. Needs the two stores and not the target. One task per copy.",
     "apply_retention": "Removes sets that no rule keeps, and what incomplete sets left behind.",
     "push_metrics": "Pushes metrics, of failed backups too.",
     "hooks_after": "Runs the hooks for this outcome, whatever happened. The outcome is that of all tasks before it.",
@@ -94,6 +97,7 @@ def backup_words(subject: Subject, session: Session) -> str:
         "Consistency": consistency,
         "Engine": session.engine or objects.addon.spec.function("backup").engine,
         "Retention": f"`{objects.retention.name}`" if objects.retention else "everything is kept",
+        **({"Copies": ", ".join(map(_copy, objects.copies))} if objects.copies else {}),
         "Namespaces": _namespaces(session),
         **_hooks(session.hooks),
         "Time limits": f"{format_duration(session.backup_timeout)} for the dump of a component, "
@@ -177,6 +181,11 @@ def verify_words(subject: Subject) -> str:
         "Restores a snapshot into a MongoDB that lives as long as the task, and compares it with its manifest. The "
         "verdict is in the repository: `mongo-backup snapshots list` shows it."
     )
+
+
+def _copy(copy: CopyObjects) -> str:
+    kept = f"retention `{copy.retention.name}`" if copy.retention else "everything is kept"
+    return f"`{copy.settings.name}` in `{copy.storage.name}` ({copy.storage.spec.provider}, {kept})"
 
 
 def _hooks(hooks: Hooks) -> dict[str, str]:

@@ -55,6 +55,12 @@ def repository_references(objects: Objects) -> Iterator[CredentialsReference | N
     yield objects.configuration.spec.encryption
 
 
+def copy_references(objects: Objects, copy: str) -> Iterator[CredentialsReference | None]:
+    """What copying needs: both stores' keys, both repositories' passwords, nothing of the target."""
+    yield from repository_references(objects)
+    yield from repository_references(objects.of_copy(copy))
+
+
 def restore_references(objects: Objects, target: AppBinding) -> Iterator[CredentialsReference | None]:
     """What a restore into `target` needs."""
     yield from backup_references(objects)

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from mongo_backup.agent.contract import BackupRequest, BackupStep
 from mongo_backup.objects.base import CredentialsReference
 from mongo_backup_airflow.assets import snapshots_asset, unverified_alias, unverified_asset
-from mongo_backup_airflow.hooks.credentials import backup_references
+from mongo_backup_airflow.hooks.credentials import backup_references, copy_references
 from mongo_backup_airflow.operators.base import AgentOperator, all_results, run_identity
 from mongo_backup_airflow.operators.finish import FinishMixin, states_of_run, times_of_run
 
@@ -28,6 +28,7 @@ class BackupOperator(AgentOperator):
     side_by_side: ClassVar[frozenset[str]] = frozenset(
         {
             BackupStep.DUMP,
+            BackupStep.COPY,
             BackupStep.UNLOCK_SECONDARIES,
             BackupStep.UNLOCK_CONFIG_SERVER,
             BackupStep.ENABLE_BALANCER,
@@ -131,6 +132,29 @@ class CommitSnapshotOperator(BackupOperator):
         return result
 
 
+class CopyOperator(BackupOperator):
+    """Brings one copy up to date, when the set is complete. It needs the two stores and not the target.
+
+    :param copy_name: the copy.
+    """
+
+    template_fields: Sequence[str] = ("step", "copy_name")
+    name_template = "{{ task.copy_name }}"
+    """How Airflow names the mapped task: by its copy."""
+
+    def __init__(self, *, copy_name: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.copy_name = copy_name
+
+    def more(self, context: Context) -> dict[str, Any]:
+        """The copy."""
+        return {"copy_name": self.copy_name}
+
+    def references(self, context: Context) -> Iterable[CredentialsReference | None]:
+        """The stores' keys and the repositories' passwords."""
+        return copy_references(self.subject.objects, self.copy_name)
+
+
 class BackupMetricsOperator(BackupOperator):
     """Pushes metrics, of failed backups too."""
 
@@ -141,6 +165,7 @@ class BackupMetricsOperator(BackupOperator):
             "states": states_of_run(context),
             "dumps": all_results(context, BackupStep.DUMP.value),
             "committed": ti.xcom_pull(task_ids=BackupStep.COMMIT_SNAPSHOT.value),
+            "copied": all_results(context, BackupStep.COPY.value) if self.subject.objects.copies else (),
             "retained": ti.xcom_pull(task_ids=BackupStep.APPLY_RETENTION.value),
             **times_of_run(context),
         }

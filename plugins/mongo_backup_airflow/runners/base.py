@@ -59,6 +59,7 @@ class Runner(Protocol):
 TASKS: dict[str, TaskName] = {
     "backup.dump": "backup",
     "backup.commit_snapshot": "maintain",
+    "backup.copy": "maintain",
     "backup.apply_retention": "maintain",
     "backup.hooks_before": "hook",
     "backup.hooks_after": "hook",
@@ -78,6 +79,7 @@ VERIFICATION = "verify.restore_and_compare"
 LONG = frozenset(
     {
         "backup.dump",
+        "backup.copy",
         "restore.restore",
         "restore.build_indexes",
         "restore.verify_restore",

@@ -21,6 +21,10 @@ REMAINS_FACTOR = 2
 """Remains are left alone for this many times the longest backup: their run may still be at work, or be looked into."""
 
 
+TOLD = 20
+"""A result names so many sets, to stay small; the log has all."""
+
+
 def remains_age(session: Session, policy: RetentionSpec | None) -> timedelta:
     """How old the remains of a failed backup must be before they go."""
     wanted = policy.failed if policy and policy.failed else timedelta()
@@ -47,5 +51,8 @@ def apply_retention(request: BackupRequest, credentials: Credentials) -> Retenti
         older_than = remains_age(session_of(request), policy.spec if policy else None)
         for set_id in clean_incomplete(repository, catalog, older_than=older_than, alive=alive):
             logger.info("Removed what a backup without a manifest had left: set %s", set_id)
+    refused = tuple(each.set_id for each in plan.forgotten if each.set_id not in forgotten)
     logger.info("Retention keeps %d sets of this session and forgot %d", len(plan.kept), len(forgotten))
-    return RetentionResult(kept=len(plan.kept), forgotten=forgotten)
+    if refused:
+        logger.warning("The store does not let go of %d sets that no rule keeps: %s", len(refused), ", ".join(refused))
+    return RetentionResult(kept=len(plan.kept), forgotten=forgotten, refused=refused[:TOLD])

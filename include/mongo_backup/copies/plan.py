@@ -1,0 +1,96 @@
+"""Which sets are to be copied: a pure function of the two listings and the copy's own policy.
+
+The policy is asked about the sets of both repositories together, so that nothing is copied only to be forgotten, and
+nothing that was forgotten in the copy comes back. Pins, marks and verdicts belong to the repository that they are in:
+the copy keeps what is pinned in the copy.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from mongo_backup.manifest.catalog import SetCatalog, SetEntry
+from mongo_backup.model import Model
+from mongo_backup.objects.retention import RetentionSpec
+from mongo_backup.repository.records import Snapshot
+from mongo_backup.retention.policy import SetTime, plan_retention
+
+FAILED = "failed"
+
+
+class CopyPlan(Model):
+    """What a run does; each the newest first."""
+
+    wanted: tuple[SetEntry, ...] = ()
+    """Sets of the source that are to be copied."""
+    there: tuple[str, ...] = ()
+    """Sets of the source that are whole in the copy."""
+    broken: tuple[str, ...] = ()
+    """Of `wanted`: those that have a manifest in the copy already, and are not what the source has."""
+    passed_over: tuple[str, ...] = ()
+    """Sets of the source that the copy's policy would not keep."""
+    failed: tuple[str, ...] = ()
+    """Sets of the source that a verification found to be wrong: they are not copied."""
+    forgotten: tuple[str, ...] = ()
+    """Sets that the copy will not keep."""
+
+
+def plan_copy(
+    source: Iterable[Snapshot], copy: Iterable[Snapshot], policy: RetentionSpec | None, *, session: str
+) -> CopyPlan:
+    """Say what is to be copied.
+
+    :param source: what the source's `snapshots` returned.
+    :param copy: the same of the copy; nothing where it is not made yet.
+    :param policy: the copy's; None keeps everything.
+    """
+    source, copy = tuple(source), tuple(copy)
+    mine, theirs = SetCatalog(source), SetCatalog(copy)
+    there = {each.set_id: each for each in theirs.complete(session)}
+    wrong = {each.set_id for each in mine.complete(session) if each.verdict == FAILED and each.set_id not in there}
+    offered = {each.set_id: each for each in mine.complete(session) if each.set_id not in wrong}
+    kept = plan_retention(
+        [_set_time(each) for each in (offered | there).values()], policy, verified=theirs.verified(session)
+    )
+    broken = {name for name in offered.keys() & there.keys() if not _whole(_archives(source, name), copy, name)}
+    newest_first = [each.set_id for each in kept.kept]
+    missing = [name for name in newest_first if name in offered and (name not in there or name in broken)]
+    return CopyPlan(
+        wanted=tuple(offered[name] for name in missing),
+        there=tuple(name for name in newest_first if name in offered and name not in missing),
+        broken=tuple(name for name in missing if name in broken),
+        passed_over=tuple(each.set_id for each in kept.forgotten if each.set_id not in there),
+        failed=tuple(sorted(wrong, reverse=True)),
+        forgotten=tuple(each.set_id for each in kept.forgotten if each.set_id in there),
+    )
+
+
+def _set_time(entry: SetEntry) -> SetTime:
+    return SetTime(set_id=entry.set_id, time=entry.time, marks=entry.marks)
+
+
+def _archives(snapshots: Iterable[Snapshot], set_id: str) -> Mapping[str, list[Snapshot]]:
+    """The archives of a set by component; a dump that was tried again may have left several of one."""
+    found: dict[str, list[Snapshot]] = defaultdict(list)
+    for each in snapshots:
+        if each.tag("set") == set_id and each.tag("part") == "archive":
+            found[each.tag("component") or ""].append(each)
+    return found
+
+
+def _whole(source: Mapping[str, list[Snapshot]], copy: Iterable[Snapshot], set_id: str) -> bool:
+    """Whether the copy has each component, with the content that it has in the source."""
+    copied = _archives(copy, set_id)
+    return all(
+        any(same(one, other) for one in found for other in copied.get(name, ())) for name, found in source.items()
+    )
+
+
+def same(original: Snapshot, copy: Snapshot) -> bool:
+    """Whether a copy is what its original is, as far as listings tell.
+
+    A tree's digest covers all content. What was read and written anew has another one (the file's time is part of it);
+    its size was compared when it was copied.
+    """
+    return copy.origin == original.origin and (copy.tree == original.tree or copy.tag("original") is not None)
