@@ -108,7 +108,11 @@ class Airflow:
             },
             "api_auth": {"jwt_secret": secrets.token_hex(32)},
             "logging": {"base_log_folder": home / "logs"},
-            "scheduler": {"scheduler_idle_sleep_time": 0.1, "enable_health_check": False},
+            "scheduler": {
+                "scheduler_idle_sleep_time": 0.1,
+                "enable_health_check": False,
+                "orphaned_tasks_check_interval": 15,
+            },
             "dag_processor": {
                 "refresh_interval": 10,
                 "min_file_process_interval": 30,
