@@ -60,7 +60,7 @@ def servers(cluster: KubernetesCluster) -> Iterator[tuple[ReplicaSet, S3Store]]:
         yield deployment, store
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(cluster: KubernetesCluster, airflow_kubeconfig: Path) -> Iterator[Stack]:
     """Config server and two shards, seeded, and an Airflow whose steps are pods."""
     with listening_on(cluster.address):
