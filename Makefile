@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 RUNNER ?= local
+# Tests by their marks: SELECTED='not long'
+SELECTED ?=
 BIN := $(VENV)/bin
 # Tests wait for servers more than they compute. A file's tests stay together: they share their servers.
 SIDE_BY_SIDE := -n 2 --dist loadfile
@@ -70,7 +72,7 @@ kubernetes-binaries: setup  ## build what the test cluster is made of, once (roo
 	nice $(BIN)/python -m sandbox.kubernetes.build
 
 test-kubernetes: setup  ## pods on a real Kubernetes (root; builds what is missing, see kubernetes-binaries)
-	$(BIN)/pytest --durations=10 tests/kubernetes
+	$(BIN)/pytest --durations=10 -m "$(SELECTED)" tests/kubernetes
 
 test-airflow-faults: setup  ## a live Airflow is disturbed, killed and lost in more ways than `make test` tries (half an hour)
 	$(BIN)/pytest tests/airflow_faults

@@ -191,6 +191,7 @@ def test_a_dump_that_is_marked_failed_ends_its_pod(stack: Stack, cluster: Kubern
     wait_for_nothing(cluster)
 
 
+@pytest.mark.long
 def test_a_dump_that_is_cleared_begins_anew(stack: Stack, cluster: KubernetesCluster, stage: Stage) -> None:
     client = stack.live.client
     with hanging_dumps(stack, cluster) as run:

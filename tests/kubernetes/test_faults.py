@@ -106,6 +106,7 @@ def test_a_pod_is_evicted(bench: Bench) -> None:
     assert "EvictionByEvictionAPI" in error.message
 
 
+@pytest.mark.long
 def test_a_node_is_lost_and_comes_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its pods are taken for lost; another try runs when Kubernetes is sure that they are gone."""
     monkeypatch.setattr(follow, "LOST_AFTER_SECONDS", 5.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -120,7 +121,8 @@ def test_the_namespace_must_be_there(bench: Bench) -> None:
         bench.run(namespace="elsewhere")
 
 
-def test_the_api_server_may_be_away_for_a_while(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("seconds", [0, pytest.param(60, marks=pytest.mark.long)])
+def test_the_api_server_may_be_away_for_a_while(bench: Bench, caplog: pytest.LogCaptureFixture, seconds: float) -> None:
     caplog.set_level(logging.INFO)
     server = bench.cluster.servers["kube-apiserver"]
     with ThreadPoolExecutor() as pool:
@@ -131,6 +133,8 @@ def test_the_api_server_may_be_away_for_a_while(bench: Bench, caplog: pytest.Log
             wait_until(
                 lambda: any("trying again" in each.getMessage() for each in caplog.records), what="it is noticed"
             )
+            noticed = time.monotonic()
+            wait_until(lambda: time.monotonic() >= noticed + seconds, what="a while is over", timeout=seconds + 10)
         server.start()
         envelope = running.result(timeout=180)
     bench.cluster.wait_for_api()
