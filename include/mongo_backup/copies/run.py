@@ -55,19 +55,20 @@ def copy_sets(
     began = time.monotonic()
     copy.ensure(like=source)
     copy.unlock_stale()
-    plan = look(source, copy, policy, session=session)
+    originals, there = source.snapshots(), copy.snapshots()
+    plan = plan_copy(originals, there, policy, session=session)
     _tell(source, copy, plan)
     if plan.broken:
-        entries = SetCatalog.read(copy).complete(session)
+        entries = SetCatalog(there).complete(session)
         copy.forget([each.manifest_id for each in entries if each.set_id in plan.broken and each.manifest_id])
     size = 0
     for entry in plan.wanted:
         left = max(1.0, timeout - (time.monotonic() - began))
-        manifest = copy_set(source, copy, entry, timeout=left)
-        size += manifest.bytes
-        logger.info("Set %s is in the copy: %.1f MB", entry.set_id, manifest.bytes / 1e6)
-    forgotten, refused = _retain(copy, policy, session)
-    complete = SetCatalog.read(copy).complete(session)
+        size += copy_set(source, copy, entry, originals=originals, there=there, timeout=left).bytes
+        logger.info("Set %s is in the copy", entry.set_id)
+    catalog = SetCatalog(copy.snapshots() if plan.wanted else there)
+    forgotten, refused = _retain(copy, catalog, policy, session)
+    complete = [each for each in catalog.complete(session) if each.set_id not in forgotten]
     return CopyDone(
         copied=tuple(each.set_id for each in plan.wanted),
         bytes=size,
@@ -80,12 +81,13 @@ def copy_sets(
     )
 
 
-def _retain(copy: Repository, policy: RetentionSpec | None, session: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _retain(
+    copy: Repository, catalog: SetCatalog, policy: RetentionSpec | None, session: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Apply the policy, and remove what was begun and is not wanted any more; returns what went and what was refused.
 
     All that was to come is there now, so a set of this session without a manifest is the remains of an earlier run.
     """
-    catalog = SetCatalog.read(copy)
     plan = plan_for(catalog, policy, session=session)
     forgotten = apply_plan(copy, catalog, plan)
     others = {each.set_id for each in catalog.incomplete() if each.session != session}

@@ -32,47 +32,52 @@ WAIT_SECONDS = 3600.0
 _TREE: TypeAdapter[Tree] = TypeAdapter(Tree)
 
 
-def copy_set(source: Repository, copy: Repository, entry: SetEntry, *, timeout: float) -> Manifest:
+def copy_set(
+    source: Repository,
+    copy: Repository,
+    entry: SetEntry,
+    *,
+    originals: Iterable[Snapshot],
+    there: Iterable[Snapshot],
+    timeout: float,
+) -> Manifest:
     """Copy a complete set, or the rest of one that was begun; returns the copy's manifest.
 
+    :param originals: the source's snapshots.
+    :param there: the copy's snapshots; what is there already does not come again.
     :param timeout: longest time for the data, in seconds.
     :raises PreconditionError: the source lost an archive.
     :raises VerificationError: what came is not what the source has; the set is not complete in the copy.
     """
     manifest = read_manifest(source, entry)
-    originals = _originals(source, manifest)
-    missing = _missing(copy, manifest.set_id, originals)
+    archives = _archives_of(manifest, originals, source)
+    known = {each.origin for each in there if each.tag("set") == manifest.set_id}
+    missing = [each for each in archives.values() if each.origin not in known]
     if missing and copy.cannot_join(source) is None:
         copy.copy_from(source, [each.id for each in missing], timeout=timeout, wait_seconds=WAIT_SECONDS)
     else:
         for each in missing:
             _write_anew(source, copy, manifest, each)
-    parts = {each.origin: each for each in _archives(copy, manifest.set_id)}
-    components = tuple(_compared(copy, each, originals[each.archive_id], parts) for each in manifest.components)
+    parts = {each.origin: each for each in copy.snapshots(tags=(f"set={manifest.set_id}", "part=archive"))}
+    components = tuple(_compared(copy, each, archives[each.archive_id], parts) for each in manifest.components)
     copied = Copied(repository=source.location, manifest_id=entry.manifest_id or "", at=clock.now())
     told = manifest.model_copy(update={"components": components, "copied": copied})
     commit(copy, told, at=entry.time)
     return told
 
 
-def _archives(repository: Repository, set_id: str) -> tuple[Snapshot, ...]:
-    return repository.snapshots(tags=(f"set={set_id}", "part=archive"))
+def _archives_of(manifest: Manifest, snapshots: Iterable[Snapshot], source: Repository) -> dict[str, Snapshot]:
+    """The snapshots that a manifest names, by id.
 
-
-def _originals(source: Repository, manifest: Manifest) -> dict[str, Snapshot]:
-    """The snapshots that a manifest names, by id."""
-    there = {each.id: each for each in _archives(source, manifest.set_id)}
+    :raises PreconditionError: one is not there.
+    """
+    there = {each.id: each for each in snapshots}
     if lost := sorted(each.name for each in manifest.components if each.archive_id not in there):
         raise PreconditionError(
             f"set {manifest.set_id} has lost the archives of {', '.join(lost)} in {source.location}: it cannot be "
             "copied, nor restored"
         )
     return {each.archive_id: there[each.archive_id] for each in manifest.components}
-
-
-def _missing(copy: Repository, set_id: str, originals: dict[str, Snapshot]) -> list[Snapshot]:
-    there = {each.origin for each in _archives(copy, set_id)}
-    return [each for each in originals.values() if each.origin not in there]
 
 
 def _write_anew(source: Repository, copy: Repository, manifest: Manifest, original: Snapshot) -> None:

@@ -148,12 +148,16 @@ def _require_archives(manifest: Manifest, snapshots: tuple[Snapshot, ...]) -> No
             )
 
 
-def write_document(repository: Repository, label: Label, file: str, document: Model) -> str:
+def write_document(
+    repository: Repository, label: Label, file: str, document: Model, *, at: datetime | None = None
+) -> str:
     """Save a small document as a snapshot of its own; returns the snapshot's id.
+
+    :param at: the snapshot's time; None: now.
 
     :raises MongoBackupError: nothing was saved.
     """
-    return _write(repository, label, file, _encode(document))
+    return _write(repository, label, file, _encode(document), at=at)
 
 
 def read_document(repository: Repository, snapshot_id: str, file: str, kind: type[_Document]) -> _Document:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mongo_backup.credentials import Credential
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.model import ComponentRecord, Manifest
-from mongo_backup.manifest.store import archive_file, commit, read_manifest
+from mongo_backup.manifest.store import MANIFEST_FILE, archive_file, read_manifest, write_document
 from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.objects.configuration import Consistency
 from mongo_backup.objects.storage import LocalStore, StoreSpec
@@ -68,7 +67,8 @@ def save_set(made: Repository, set_id: str, at: datetime, archives: dict[str, by
         core_version="0",
         restic_version="0",
     )
-    commit(made, manifest, at=at)
+    label = Label(set_id=set_id, component="manifest", part="manifest", session=SESSION)
+    write_document(made, label, MANIFEST_FILE, manifest, at=at)
     return manifest
 
 
@@ -104,5 +104,10 @@ def contents(made: Repository, set_id: str) -> dict[str, bytes]:
     return {each.name: read_file(made, each.archive_id, each.archive_file) for each in manifest.components}
 
 
-def mark_parts(made: Repository, set_id: str) -> Iterable[str]:
-    return [each.id for each in made.snapshots(tags=(f"set={set_id}",))]
+def upload(folder: Path, store: S3Store, prefix: str) -> None:
+    """A repository as it lies in a folder, into the store's bucket."""
+    client = store.client()
+    for file in folder.rglob("*"):
+        if file.is_file():
+            key = f"{prefix}/{file.relative_to(folder).as_posix()}"  # restic's layout is the same in all stores
+            client.put_object(Bucket=S3Store.DEFAULT_BUCKET, Key=key, Body=file.read_bytes())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,14 +19,14 @@ from tests.integration.copies.support import (
     s3,
     save_set,
     sets,
+    upload,
 )
 
-from mongo_backup.copies.run import copy_sets, look
-from mongo_backup.credentials import Credential
+from mongo_backup.copies.plan import plan_copy
+from mongo_backup.copies.run import copy_sets
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.store import read_manifest
 from mongo_backup.objects.retention import RetentionSpec
-from mongo_backup.objects.storage import StoreSpec
 from mongo_backup.repository.restic import Repository
 from mongo_backup.retention.marks import add_mark
 from sandbox.s3 import AccessKey, S3Store
@@ -36,123 +36,94 @@ pytestmark = pytest.mark.integration
 OURS, THEIRS = " p@ss:/%?#& 'word\"ü ", "another one"
 OFFSITE_KEY = AccessKey("OFFSITEACCESSKEY0002", "another/secret+key=987")
 TIMEOUT = 120.0
+ARCHIVES = {name: data(name) for name in COMPONENTS}
+GROWN = {name: content + data(f"new {name}", 20_000) for name, content in ARCHIVES.items()}
 
 
 @pytest.fixture(scope="module")
-def offsite() -> Iterator[S3Store]:
-    with S3Store(key=OFFSITE_KEY) as store:
-        yield store
-
-
-@pytest.fixture(scope="module")
-def first() -> dict[str, bytes]:
-    return {name: data(name) for name in COMPONENTS}
-
-
-@pytest.fixture(scope="module")
-def second(first: dict[str, bytes]) -> dict[str, bytes]:
-    """Much the same a day later."""
-    return {name: content + data(f"new {name}", 20_000) for name, content in first.items()}
-
-
-@pytest.fixture(params=["folder to S3, one key", "S3 to S3, one key", "S3 to S3, two keys"])
-def pair(request: pytest.FixtureRequest, tmp_path: Path, s3_store: S3Store) -> Iterator[tuple[Repository, Repository]]:
-    """A source with nothing in it, and a copy that is not made yet."""
-    here, _, there = str(request.param).partition(" to ")
-    name = str(request.param).replace(" ", "-").replace(",", "")
-    places: dict[str, tuple[StoreSpec, Credential | None]] = {
-        "folder": (local(tmp_path), None),
-        "S3": (s3(s3_store, prefix="source"), credential(s3_store)),
-        "S3, one key": (s3(s3_store, prefix="copies", storage_class="STANDARD"), credential(s3_store)),
-    }
-    if there == "S3, two keys":
-        other: S3Store = request.getfixturevalue("offsite")
-        places[there] = (s3(other, prefix="copies"), credential(other))
-    source, target = places[here], places[there]
-    with ExitStack() as stack:
-        made = stack.enter_context(repository(*source, name=name, password=OURS))
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a repository of three sets; made once, since each call of restic takes half a second."""
+    folder = tmp_path_factory.mktemp("original")
+    with repository(local(folder), password=OURS) as made:
         made.ensure()
-        yield made, stack.enter_context(repository(*target, name=f"{name}-copy", password=THEIRS))
-
-
-def test_sets_are_whole_in_the_copy_and_come_once(
-    pair: tuple[Repository, Repository], first: dict[str, bytes], second: dict[str, bytes]
-) -> None:
-    source, copy = pair
-    save_set(source, "one", day(1), first)
-    save_set(source, "two", day(2), second)
-    done = copy_sets(source, copy, None, session=SESSION, timeout=TIMEOUT)
-
-    assert (done.copied, done.sets, done.newest_set, done.newest_time) == (("two", "one"), 2, "two", day(2))
-    assert contents(copy, "one") == first
-    entry = SetCatalog.read(copy).find("two")
-    told, original = read_manifest(copy, entry), read_manifest(source, SetCatalog.read(source).find("two"))
-    assert {each.archive_id for each in told.components}.isdisjoint(each.archive_id for each in original.components)
-    assert told.copied is not None
-    assert (told.copied.repository, entry.session, entry.time) == (source.location, SESSION, day(2))
-    stored = copy.stats().total_size
-    if copy.cannot_join(source) is None:
-        assert abs(stored - source.stats().total_size) < 50_000, "what both sets share is stored once, as in the source"
-    copy.check(read_data_subset="1/1")
-
-    assert copy_sets(source, copy, None, session=SESSION, timeout=TIMEOUT).copied == ()
-    assert len(copy.snapshots()) == 2 * (len(COMPONENTS) + 1)
-    assert copy.stats().total_size == stored
-    for secret in (OURS, THEIRS, OFFSITE_KEY.secret_key):
-        assert secret not in told.model_dump_json()
+        save_set(made, "day1", day(1), {"shard0": b"x" * 1000})
+        save_set(made, "day2", day(2), ARCHIVES)
+        save_set(made, "day3", day(3), GROWN)
+    return folder
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Iterator[tuple[Repository, Repository]]:
+def source(original: Path, tmp_path: Path) -> Iterator[Repository]:
+    folder = tmp_path / "source"
+    shutil.copytree(original, folder)
+    with repository(local(folder), password=OURS) as made:
+        yield made
+
+
+def test_between_stores_with_different_keys(original: Path, s3_store: S3Store) -> None:
+    """restic takes one AWS key: what another one reads is written anew."""
+    upload(original / "shop", s3_store, "two-keys/shop")
     with (
-        repository(local(tmp_path), name="source", password=OURS) as source,
-        repository(local(tmp_path), name="copy", password=THEIRS) as copy,
+        S3Store(key=OFFSITE_KEY) as offsite,
+        repository(s3(s3_store, prefix="two-keys"), credential(s3_store), password=OURS) as source,
+        repository(s3(offsite), credential(offsite), password=THEIRS) as copy,
     ):
-        source.ensure()
-        yield source, copy
+        assert "credentials of their own" in str(copy.cannot_join(source))
+        done = copy_sets(source, copy, RetentionSpec(last=1), session=SESSION, timeout=TIMEOUT)
+        assert (done.copied, done.sets, done.newest_set, done.newest_time) == (("day3",), 1, "day3", day(3))
+        assert contents(copy, "day3") == GROWN
+        again = copy_sets(source, copy, RetentionSpec(last=1), session=SESSION, timeout=TIMEOUT)
+        assert (again.copied, again.sets) == ((), 1)
+        assert len(copy.snapshots()) == len(COMPONENTS) + 1
 
 
-def test_the_copy_keeps_what_its_own_policy_says(folders: tuple[Repository, Repository]) -> None:
-    source, copy = folders
-    small = {"shard0": b"x" * 1000}
-    for number in (1, 2, 3):
-        save_set(source, f"day{number}", day(number), small)
-    policy = RetentionSpec(last=2)
-
-    assert copy_sets(source, copy, policy, session=SESSION, timeout=TIMEOUT).copied == ("day3", "day2")
-    assert look(source, copy, policy, session=SESSION).passed_over == ("day1",)
-    add_mark(copy, SetCatalog.read(copy).find("day2"), "pinned")
-    for number in (4, 5):
-        save_set(source, f"day{number}", day(number), small)
-    source.forget([each.id for each in source.snapshots(tags=("set=day3",))])
-
-    done = copy_sets(source, copy, policy, session=SESSION, timeout=TIMEOUT)
-
-    assert (done.copied, done.forgotten, done.refused) == (("day5", "day4"), ("day3",), ())
-    assert sets(copy) == ["day2", "day4", "day5"], "what is pinned in the copy stays"
-    assert "pinned" not in str(SetCatalog.read(source).find("day2").marks)
+def test_between_stores_with_one_key(original: Path, s3_store: S3Store) -> None:
+    """One restic sees both: only what the copy does not have comes, and it is cut into the same pieces."""
+    upload(original / "shop", s3_store, "one-key/shop")
+    key = credential(s3_store)
+    with (
+        repository(s3(s3_store, prefix="one-key"), key, password=OURS) as source,
+        repository(s3(s3_store, prefix="copies", storage_class="STANDARD"), key, password=THEIRS) as copy,
+    ):
+        assert copy.cannot_join(source) is None
+        done = copy_sets(source, copy, RetentionSpec(last=1), session=SESSION, timeout=TIMEOUT)
+        assert done.copied == ("day3",)
+        trees = {each.origin: each.tree for each in copy.snapshots(tags=("part=archive",))}
+        assert trees == {each.id: each.tree for each in source.snapshots(tags=("set=day3", "part=archive"))}
 
 
-def test_half_a_set_is_none_and_heals(folders: tuple[Repository, Repository], first: dict[str, bytes]) -> None:
-    source, copy = folders
-    manifest = save_set(source, "one", day(1), first)
-    gone = save_set(source, "gone", day(2), {"shard0": b"y" * 1000})
-    copy.ensure(like=source)
-    for archive in (manifest.components[0].archive_id, gone.components[0].archive_id):  # as a kill would leave it
-        copy.copy_from(source, [archive], timeout=TIMEOUT)
-    source.forget([each.id for each in source.snapshots(tags=("set=gone",))])
-    assert sets(copy) == []
-    [begun] = copy.snapshots(tags=("set=one",))
+def test_a_copy_heals_and_keeps_what_its_own_policy_says(source: Repository, tmp_path: Path) -> None:
+    listed = {(each.tag("set"), each.tag("component")): each for each in source.snapshots(tags=("part=archive",))}
+    with repository(local(tmp_path), name="copy", password=THEIRS) as copy:
+        # As a kill leaves it: some archives of a set that is still wanted, and of one that is not.
+        copy.ensure(like=source)
+        copy.copy_from(source, [listed["day3", "config"].id, listed["day1", "shard0"].id], timeout=TIMEOUT)
+        begun = {each.origin: each.id for each in copy.snapshots()}
+        assert sets(copy) == []
 
-    copy_sets(source, copy, None, session=SESSION, timeout=TIMEOUT)
+        policy = RetentionSpec(last=2)
+        done = copy_sets(source, copy, policy, session=SESSION, timeout=TIMEOUT)
 
-    assert sets(copy) == ["one"]
-    assert contents(copy, "one") == first
-    assert begun.id in {each.id for each in copy.snapshots(tags=("set=one",))}, "what was there came once"
-    assert not copy.snapshots(tags=("set=gone",)), "remains of what the source has no more are gone"
+        assert (done.copied, done.sets, done.newest_time) == (("day3", "day2"), 2, day(3))
+        assert contents(copy, "day3") == GROWN
+        catalog = SetCatalog.read(copy)
+        told = read_manifest(copy, catalog.find("day3"))
+        assert told.component("config").archive_id == begun[listed["day3", "config"].id], "what was there came once"
+        assert catalog.incomplete() == (), "remains that nobody wants are gone"
+        assert (told.copied.repository if told.copied else None) == source.location
+        assert catalog.find("day3").time == day(3)
+        assert copy.stats().total_size < source.stats().total_size + 50_000, "what sets share is stored once"
 
-    copy.forget([begun.id])  # somebody forgets a part by hand: it has a manifest, and is none
-    assert look(source, copy, None, session=SESSION).broken == ("one",)
-    assert copy_sets(source, copy, None, session=SESSION, timeout=TIMEOUT).copied == ("one",)
-    assert contents(copy, "one") == first
-    assert len(copy.snapshots()) == len(COMPONENTS) + 1
+        # A set is added, one is pinned in the copy, and somebody forgets a part of it there by hand.
+        save_set(source, "day4", day(4), {"shard0": b"y" * 1000})
+        add_mark(copy, catalog.find("day2"), "pinned")
+        copy.forget([each.id for each in copy.snapshots(tags=("set=day2", "component=shard0"))])
+        assert plan_copy(source.snapshots(), copy.snapshots(), policy, session=SESSION).broken == ("day2",)
+
+        done = copy_sets(source, copy, RetentionSpec(last=1), session=SESSION, timeout=TIMEOUT)
+
+        assert (done.copied, done.forgotten, done.refused) == (("day4", "day2"), ("day3",), ())
+        assert sets(copy) == ["day2", "day4"], "what is pinned in the copy stays"
+        assert contents(copy, "day2") == ARCHIVES
+        copy.check(read_data_subset="1/1")
+    assert SetCatalog.read(source).find("day2").marks == (), "a mark belongs to the repository that it is in"
