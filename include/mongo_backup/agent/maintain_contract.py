@@ -38,6 +38,8 @@ class PruneResult(Model):
     freed_bytes: int
     sets: int
     """Complete sets in it."""
+    refused: str | None = None
+    """The store's words, where it does not let go of data (locked objects, no right to delete): nothing was freed."""
     seconds: float
 
 

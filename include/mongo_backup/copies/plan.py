@@ -50,9 +50,11 @@ def plan_copy(
     there = {each.set_id: each for each in theirs.complete(session)}
     wrong = {each.set_id for each in mine.complete(session) if each.verdict == FAILED and each.set_id not in there}
     offered = {each.set_id: each for each in mine.complete(session) if each.set_id not in wrong}
-    kept = plan_retention(
-        [_set_time(each) for each in (offered | there).values()], policy, verified=theirs.verified(session)
-    )
+    times = [
+        SetTime(set_id=name, time=each.time, marks=there[name].marks if name in there else ())
+        for name, each in (offered | there).items()
+    ]
+    kept = plan_retention(times, policy, verified=theirs.verified(session))
     broken = {name for name in offered.keys() & there.keys() if not _whole(_archives(source, name), copy, name)}
     newest_first = [each.set_id for each in kept.kept]
     missing = [name for name in newest_first if name in offered and (name not in there or name in broken)]
@@ -64,10 +66,6 @@ def plan_copy(
         failed=tuple(sorted(wrong, reverse=True)),
         forgotten=tuple(each.set_id for each in kept.forgotten if each.set_id in there),
     )
-
-
-def _set_time(entry: SetEntry) -> SetTime:
-    return SetTime(set_id=entry.set_id, time=entry.time, marks=entry.marks)
 
 
 def _archives(snapshots: Iterable[Snapshot], set_id: str) -> Mapping[str, list[Snapshot]]:

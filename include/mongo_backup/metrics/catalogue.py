@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mongo_backup.metrics import backup, maintenance, restore, verification
+from mongo_backup.metrics import backup, copies, maintenance, restore, verification
 from mongo_backup.metrics.push import Metric
 
 
@@ -24,6 +24,7 @@ class SubjectMetrics:
 
 SUBJECTS = (
     SubjectMetrics(subject="Backup", job=backup.JOB, key=("configuration", "session"), metrics=backup.METRICS),
+    SubjectMetrics(subject="Copy", job=copies.JOB, key=("configuration", "session", "copy"), metrics=copies.METRICS),
     SubjectMetrics(subject="Restore", job=restore.JOB, key=("configuration", "target"), metrics=restore.METRICS),
     SubjectMetrics(subject="Verification", job=verification.JOB, key=("configuration",), metrics=verification.METRICS),
     SubjectMetrics(subject="Maintenance", job=maintenance.JOB, key=("repository",), metrics=maintenance.METRICS),

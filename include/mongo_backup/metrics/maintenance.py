@@ -13,7 +13,11 @@ RUN = AttemptMetrics(prefix=JOB, noun="maintenance", good="left the repository c
 STORED = Metric(name="mongo_backup_repository_stored_bytes", words="Size of the repository in its storage.")
 FREED = Metric(name="mongo_backup_repository_freed_bytes", words="Bytes that the last good maintenance removed.")
 SETS = Metric(name="mongo_backup_repository_sets", words="Complete sets of all sessions in the repository.")
-METRICS = (*RUN.all(), STORED, FREED, SETS)
+REFUSED = Metric(
+    name="mongo_backup_repository_deletion_refused",
+    words="1: the store did not let go of data in the last good maintenance; 0: it did.",
+)
+METRICS = (*RUN.all(), STORED, FREED, SETS, REFUSED)
 
 
 class MaintenanceMetrics(Model):
@@ -24,6 +28,8 @@ class MaintenanceMetrics(Model):
     stored_bytes: int | None = None
     freed_bytes: int | None = None
     sets: int | None = None
+    refused: bool | None = None
+    """Whether the store refused to delete."""
 
 
 def push_maintenance(gateway: str, metrics: MaintenanceMetrics) -> MetricsResult:
@@ -39,4 +45,5 @@ def maintenance_group(metrics: MaintenanceMetrics) -> MetricGroup:
         group.set(STORED, metrics.stored_bytes)
         group.set(FREED, metrics.freed_bytes)
         group.set(SETS, metrics.sets)
+        group.set(REFUSED, metrics.refused)
     return group

@@ -16,6 +16,7 @@ _ONE_SIDED = ("--limit-", "--pack-size", "--compression", "--cache-dir", "--no-c
 """Options that say how data are moved: the writer's count, but for the limit of downloads."""
 _WRITING = ("s3.storage-class=", ".connections=")
 _DOWNLOAD = "--limit-download"
+_HTTP = {"s3", "gcs", "azure", "rest", "b2"}
 
 
 def clash(source: StoreAccess, target: StoreAccess) -> str | None:
@@ -25,7 +26,7 @@ def clash(source: StoreAccess, target: StoreAccess) -> str | None:
             return f"both are {source.kind} stores with credentials of their own, and restic takes one"
         if _reach(source) != _reach(target):
             return f"both are {source.kind} stores that are reached in different ways, and restic takes one"
-    if source.question and target.question and _authority(source) != _authority(target):
+    if {source.kind, target.kind} <= _HTTP and _authority(source) != _authority(target):
         return "both have a certificate authority of their own, and restic takes one"
     return None
 

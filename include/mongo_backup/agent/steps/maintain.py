@@ -22,7 +22,7 @@ from mongo_backup.metrics.maintenance import MaintenanceMetrics, push_maintenanc
 from mongo_backup.objects.maintenance import MaintenanceSettings
 from mongo_backup.repository.damage import describe
 from mongo_backup.repository.pipe import BackupSink
-from mongo_backup.repository.restic import DamagedError, Label, Pruned, Repository
+from mongo_backup.repository.restic import DamagedError, Label, Pruned, RefusedDeletionError, Repository
 from mongo_backup.topology.discover import discover
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ PART = "maintenance"
 """The component and the part of a check's record; its tag `checked` is the part of the data that was read."""
 RECORD_FILE = "/maintenance.json"
 POLL_SECONDS = 10.0
+_WORDS = 500
+"""Of the store's words in a result."""
 
 
 def check(request: MaintainRequest, credentials: Credentials) -> CheckResult:
@@ -66,17 +68,23 @@ def prune(request: MaintainRequest, credentials: Credentials) -> PruneResult:
     """
     settings, began = request.settings, time.monotonic()
     with _open(request, credentials) as repository, _nobody_else(request, credentials):
-        done = _prune(settings, repository) if settings.prune else None
+        done, refusal = _prune(settings, repository) if settings.prune else (None, None)
         stored = repository.stats().total_size if done is None or done.stored_bytes is None else done.stored_bytes
         sets = len(SetCatalog.read(repository).complete())
     freed = (done.freed_bytes or 0) if done else 0
     log.info("The repository holds %d sets in %.1f MB; %.1f MB were freed", sets, stored / 1e6, freed / 1e6)
     seconds = round(time.monotonic() - began, 3)
-    return PruneResult(stored_bytes=stored, freed_bytes=freed, sets=sets, seconds=seconds)
+    return PruneResult(stored_bytes=stored, freed_bytes=freed, sets=sets, seconds=seconds, refused=refusal)
 
 
-def _prune(settings: MaintenanceSettings, repository: Repository) -> Pruned:
-    return repository.prune(timeout=settings.timeout.total_seconds(), wait_seconds=settings.wait.total_seconds())
+def _prune(settings: MaintenanceSettings, repository: Repository) -> tuple[Pruned | None, str | None]:
+    """What was freed, or the store's words where it does not let go of data: that is how somebody wants it."""
+    try:
+        wait = settings.wait.total_seconds()
+        return repository.prune(timeout=settings.timeout.total_seconds(), wait_seconds=wait), None
+    except RefusedDeletionError as error:
+        log.warning("Nothing was pruned: %s. If that is meant, write `prune: false` in `maintenance`", error)
+        return None, error.message[:_WORDS]
 
 
 def push_metrics(request: MaintainRequest, credentials: Credentials) -> MetricsResult:
@@ -97,6 +105,7 @@ def push_metrics(request: MaintainRequest, credentials: Credentials) -> MetricsR
             stored_bytes=pruned.stored_bytes if pruned else None,
             freed_bytes=pruned.freed_bytes if pruned else None,
             sets=pruned.sets if pruned else None,
+            refused=pruned.refused is not None if pruned else None,
         ),
     )
 

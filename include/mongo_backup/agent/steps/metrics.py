@@ -15,6 +15,7 @@ from mongo_backup.journal import MARKS, Journal
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.metrics.attempt import Attempt
 from mongo_backup.metrics.backup import BackupMetrics, push_backup, push_marks
+from mongo_backup.metrics.copies import CopyMetrics, push_copy
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def push_metrics(request: BackupRequest, credentials: Credentials) -> MetricsRes
         return MetricsResult(pushed=False, reason="the configuration names no Pushgateway")
     committed, session = request.committed, session_of(request)
     success = request.states.get(BackupStep.COMMIT_SNAPSHOT) == "success"
+    _push_copies(request, settings.pushgateway)
     return push_backup(
         settings.pushgateway,
         BackupMetrics(
@@ -42,6 +44,28 @@ def push_metrics(request: BackupRequest, credentials: Credentials) -> MetricsRes
             sets=_sets(request, credentials) if success else None,
         ),
     )
+
+
+def _push_copies(request: BackupRequest, gateway: str) -> None:
+    """Each copy is a subject of its own: one that failed keeps what is known of its last success."""
+    done = {each.copy_name: each for each in request.copied}
+    for copy in request.objects.copies:
+        name = copy.settings.name
+        push_copy(
+            gateway,
+            CopyMetrics(
+                configuration=request.objects.configuration.name,
+                session=request.session,
+                copy_name=name,
+                attempt=Attempt.now(
+                    success=name in done,
+                    seconds=done[name].seconds if name in done else request.step_seconds.get(BackupStep.COPY, 0.0),
+                    step_seconds={},
+                    schedule=session_of(request).schedule,
+                ),
+                done=done.get(name),
+            ),
+        )
 
 
 def _attempt(request: BackupRequest, *, success: bool) -> Attempt:
