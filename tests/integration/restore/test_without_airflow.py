@@ -8,14 +8,18 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
+import yaml
 
 from mongo_backup.cli import source
 from mongo_backup.cli.main import main
 from mongo_backup.objects.loader import load_directory
+from sandbox import objects
 from sandbox.mongod import mongod_binary
 from sandbox.objects import ENCRYPTION_PASSWORD
 from sandbox.replica_set import ReplicaSet
 
+COPY_PASSWORD = "another p@ss:/%?#& 'word\""
+COPY = {"name": "offsite", "encryption": {"connection": "copy"}}
 Bench = Any
 """`Workbench` of conftest.py."""
 
@@ -114,10 +118,73 @@ def test_verify_list_show_diff(shop_set: Bench, repository: str, capsys: pytest.
     assert document["verification"] is None
 
 
+def with_copy(bench: Bench, folder: Path) -> tuple[list[str], str]:
+    """Options for the objects of the bench with a copy in a folder and a password of its own; and its address."""
+    name = bench.objects.configuration.spec.sessions[0].name
+    session = {"name": name, "copies": [{**COPY, "storage": {"name": "offsite"}}]}
+    documents = [
+        bench.deployment.app_binding(),
+        objects.local_storage(Path(bench.objects.storage.spec.path)),
+        objects.local_storage(folder / "offsite", name="offsite"),
+        objects.configuration(session=session),
+    ]
+    (folder / "offsite").mkdir()
+    (folder / "config").mkdir()
+    (folder / "config" / "shop.yaml").write_text(yaml.safe_dump_all(documents))
+    known = {
+        key: {"username": each.username, "password": each.password_text()}
+        for key, each in bench.credentials.values.items()
+    }
+    known["connection:copy"] = {"username": None, "password": COPY_PASSWORD}
+    secrets = folder / "credentials.json"
+    secrets.touch(mode=0o600)
+    secrets.write_text(json.dumps(known))
+    return ["--objects", str(folder / "config"), "--credentials", str(secrets)], str(folder / "offsite" / "shop")
+
+
+def test_a_copy_is_all_that_a_restore_needs(
+    shop_set: Bench,
+    repository: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options, address = with_copy(shop_set, tmp_path)
+    newest = json.loads(run("snapshots", "list", "shop", *options, "--output", "json", capsys=capsys))[-1]["set_id"]
+    said = run("repository", "copy", "shop", *options, "--dry-run", capsys=capsys)
+    assert [line for line in said.splitlines() if newest in line and line.endswith("to be copied")]
+    assert "Nothing was touched" in said
+    assert not Path(address).exists()
+    done = json.loads(run("repository", "copy", "shop", *options, "--output", "json", capsys=capsys))[0]["done"]
+    assert done["copied"][0] == done["newest_set"] == newest
+    assert "is there" in run("repository", "copy", "shop", *options, "--dry-run", capsys=capsys)
+
+    copied = ("shop", "--copy", "offsite", *options)
+    assert newest in run("snapshots", "list", *copied, capsys=capsys)
+    assert f"from {repository}" in run("snapshots", "show", *copied, capsys=capsys)
+    assert "is verified" in run("verify", *copied, "--mongod", mongod_binary(), capsys=capsys)
+    assert "the newest, the newest verified" in run("retention", "plan", *copied, capsys=capsys)
+    assert "has no copy 'nowhere'" in run(
+        "snapshots", "list", "shop", "--copy", "nowhere", *options, capsys=capsys, code=10
+    )
+
+    # Everything else is gone: address and password of the copy are all there is.
+    monkeypatch.setenv("RESTIC_PASSWORD", COPY_PASSWORD)
+    source._asked.clear()
+    run("bootstrap", "--repository", address, "--write", "found", capsys=capsys)
+    assert load_directory(tmp_path / "found").errors == {}
+    with ReplicaSet(members=1) as other:
+        target = ("--target-uri-file", uri_file(other, tmp_path))
+        told = json.loads(run("restore", "--repository", address, *target, "--output", "json", capsys=capsys))
+    assert told["set_id"] == newest
+    assert told["verified"]["digests"] == told["verified"]["namespaces"] > 8
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["snapshots", "list"], "which sets?"),
+        (["snapshots", "list", "--copy", "offsite", "--repository", "{repository}"], "give the copy's address"),
         (["restore", "--repository", "{repository}", "--rename", "shop"], "write OLD=NEW"),
         (["restore", "--repository", "{repository}", "--rename", "shop=x"], "neither"),
         (["restore", "--repository", "{repository}", "--target", "nobody"], "there is no folder"),
