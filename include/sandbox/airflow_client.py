@@ -18,6 +18,8 @@ from sandbox.waiting import wait_until
 
 ENDED = frozenset({"success", "failed"})
 PARKING_SECONDS = 3.0
+PAGE = 100
+"""Airflow gives no more at a time."""
 """Airflow 3.3.2 fails a task that is answered within a second after it began to wait ("Executor reported success")."""
 TASK_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
 
@@ -113,7 +115,7 @@ class AirflowClient:
 
     def dags(self) -> dict[str, dict[str, Any]]:
         """All DAGs that are there, by id."""
-        return {dag["dag_id"]: dag for dag in self.request("GET", "dags", params={"limit": 1000})["dags"]}
+        return {dag["dag_id"]: dag for dag in self._all("dags", "dags")}
 
     def wait_for_dag(self, dag: str, *, timeout: float = 60) -> None:
         """Wait until a DAG is there."""
@@ -174,12 +176,20 @@ class AirflowClient:
         """Clear a whole run: everything again."""
         self.request("POST", f"{self._run(dag, run)}/clear", json={"dry_run": False})
 
+    def _all(self, path: str, key: str) -> list[dict[str, Any]]:
+        """All entries of a listing, page by page (`[api] maximum_page_limit` is 100)."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.request("GET", path, params={"limit": PAGE, "offset": len(found)})
+            found += page[key]
+            if not page[key] or len(found) >= page["total_entries"]:
+                return found
+
     # Tasks
 
     def tasks(self, dag: str, run: str) -> list[TaskRun]:
         """The run's task instances, as they were started."""
-        path = f"{self._run(dag, run)}/taskInstances"
-        found = self.request("GET", path, params={"limit": 1000})["task_instances"]
+        found = self._all(f"{self._run(dag, run)}/taskInstances", "task_instances")
         instances = [
             TaskRun(
                 task=each["task_id"],

@@ -2,7 +2,7 @@
 
 ``python tests/benchmark/pods_at_scale.py [--shards 100] [--parallel 16]``: root, and what `make test-kubernetes` needs.
 Prints what `docs/how-to/kubernetes.md` says of it. Fails if more dumps ran at a time than `max_parallel_dumps`, or if
-the run is not green.
+the run is not green, or if its commit did not see every dump.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def xcom_sizes(path: Path) -> dict[str, int]:
     return {str(task): int(size) for task, size in rows}
 
 
-def report(airflow: Airflow, run: str, watch: Watch, took: float, parallel: int) -> bool:
+def report(airflow: Airflow, run: str, watch: Watch, took: float, given: argparse.Namespace) -> bool:
     """Print the figures; whether all is as it should be."""
     tasks = airflow.client.tasks(BACKUP_DAG, run)
     dumps = [task for task in tasks if task.task == "dump"]
@@ -148,13 +148,14 @@ def report(airflow: Airflow, run: str, watch: Watch, took: float, parallel: int)
     print(f"dumps: first to last {seconds(dumps[0].start, max(task.end or '' for task in dumps)):.0f} s")
     print(f"one dump (5 s of work): median {statistics.median(task.seconds or 0 for task in dumps):.1f} s")
     print(f"one control step: median {statistics.median(control):.1f} s")
-    print(f"at a time: {at_a_time} dump tasks, {watch.most_pods} of their pods (max_parallel_dumps {parallel})")
+    print(f"at a time: {at_a_time} dump tasks, {watch.most_pods} of their pods (max_parallel_dumps {given.parallel})")
     sizes = xcom_sizes(airflow.home / "airflow.db")
     print(f"XCom: {sum(sizes.values()) / 1e3:.0f} kB; " + ", ".join(f"{task} {size}" for task, size in sizes.items()))
     print("memory: " + ", ".join(f"{name} {megabytes:.0f} MB" for name, megabytes in watch.memory.items()))
     again = [task.name for task in tasks if task.tries > 1]
     print(f"tried again: {', '.join(again) or 'none'}")
-    return at_a_time <= parallel and watch.most_pods <= parallel
+    whole = len(dumps) == given.shards + 1 == airflow.client.result(BACKUP_DAG, run, "commit_snapshot")["documents"]
+    return whole and at_a_time <= given.parallel and watch.most_pods <= given.parallel
 
 
 def main() -> int:
@@ -196,7 +197,7 @@ def main() -> int:
                 failed = [task for task in airflow.client.tasks(BACKUP_DAG, run) if task.state == "failed"][:3]
                 for task in failed:
                     print(f"--- {task.name}\n{airflow.client.log(BACKUP_DAG, run, task.name)[-3000:]}")
-            return 0 if report(airflow, run, watch, took, given.parallel) and state == "success" else 1
+            return 0 if report(airflow, run, watch, took, given) and state == "success" else 1
 
 
 if __name__ == "__main__":
