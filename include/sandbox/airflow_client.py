@@ -18,9 +18,9 @@ from sandbox.waiting import wait_until
 
 ENDED = frozenset({"success", "failed"})
 PARKING_SECONDS = 3.0
+"""Airflow 3.3.2 fails a task that is answered within a second after it began to wait ("Executor reported success")."""
 PAGE = 100
 """Airflow gives no more at a time."""
-"""Airflow 3.3.2 fails a task that is answered within a second after it began to wait ("Executor reported success")."""
 TASK_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
 
 
