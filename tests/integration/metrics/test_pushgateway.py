@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mongo_backup.agent.contract import DumpResult
+from mongo_backup.agent.contract import CopyResult, DumpResult
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.metrics.attempt import Attempt
 from mongo_backup.metrics.backup import BackupMetrics, push_backup, push_marks
+from mongo_backup.metrics.copies import CopyMetrics, push_copy
 from mongo_backup.metrics.maintenance import MaintenanceMetrics, push_maintenance
 from mongo_backup.metrics.restore import RestoreMetrics, push_restore
 from mongo_backup.metrics.verification import VerificationMetrics, push_verification
@@ -191,3 +192,17 @@ def test_a_gateway_that_is_away_is_a_reason_and_no_error(gateway: Pushgateway) -
     assert not result.pushed
     assert result.reason is not None
     assert "Connection refused" in result.reason
+
+
+def test_a_copy_that_fails_keeps_what_is_known_of_its_last_success(gateway: Pushgateway) -> None:
+    group = {"job": "mongo_backup_copy", "configuration": "shop", "session": "nightly", "copy": "offsite"}
+    names = {"configuration": "shop", "session": "nightly", "copy_name": "offsite"}
+    done = CopyResult(copy_name="offsite", copied=("a",), sets=3, newest_time=ENDED.timestamp(), bytes=9, seconds=1)
+    good = Attempt(ended=ENDED, success=True, seconds=1)
+    assert push_copy(gateway.url, CopyMetrics(attempt=good, done=done, **names)).pushed
+    assert push_copy(gateway.url, CopyMetrics(attempt=Attempt(ended=LATER, success=False, seconds=2), **names)).pushed
+    found = values(gateway, **group)
+    assert found["copy_last_attempt_success"] == 0
+    assert found["copy_last_attempt_timestamp_seconds"] == LATER.timestamp()
+    assert found["copy_last_success_timestamp_seconds"] == found["copy_newest_set_timestamp_seconds"]
+    assert (found["copy_sets"], found["copy_last_copied_sets"], found["copy_last_copied_bytes"]) == (3, 1, 9)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.objects.test_loader import BINDING, POLICY, STORAGE, messages
 
+from mongo_backup.agent.contract import Objects
 from mongo_backup.errors import ConfigurationError
-from mongo_backup.manifest.objects import missing_policies
+from mongo_backup.manifest.model import Manifest
+from mongo_backup.manifest.objects import documents_of, missing_policies
 from mongo_backup.objects.loader import load_directory
 from mongo_backup.objects.object_set import ObjectSet
 
@@ -124,3 +127,15 @@ def test_a_copy_takes_the_place_of_the_repository(tmp_path: Path) -> None:
 )
 def test_what_cannot_be(tmp_path: Path, nightly: str, hourly: str, words: str) -> None:
     assert words in "\n".join(messages(load(tmp_path, nightly, hourly)))
+
+
+def test_the_objects_of_a_copy_come_back_out_of_a_manifest(tmp_path: Path) -> None:
+    copy = "{name: far, storage: {name: offsite}, retention_policy: {name: month}}"
+    nightly = load(tmp_path, copy).resolve("shop", "nightly")
+    assert nightly.retention is None
+    written: dict[str, Any] = {"objects": nightly.model_dump(mode="json", by_alias=True, exclude_none=True)}
+    manifest = Manifest.model_construct(**written)
+    found = documents_of([manifest])
+    assert found.keys() >= {("BackupStorage", "offsite"), ("BackupStorage", "s3"), ("RetentionPolicy", "month")}
+    assert missing_policies(found) == []
+    assert Objects.model_validate(manifest.objects) == nightly
