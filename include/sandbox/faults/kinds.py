@@ -47,16 +47,18 @@ def _agent(number: signal.Signals) -> Callable[[Scene], None]:
     return lambda scene: scene.signal(scene.agent(), number)
 
 
+def _strike_restic(strike: Callable[[psutil.Process], None], scene: Scene) -> None:
+    """At the restic that is there now: one that stumbles over a vanished lock is started again."""
+
+    def struck() -> bool:
+        strike(scene.restic())
+        return True
+
+    wait_until(struck, what="restic has got its signal", timeout=20, retry_on=(psutil.NoSuchProcess,))
+
+
 def _restic(number: signal.Signals) -> Callable[[Scene], None]:
-    def act(scene: Scene) -> None:
-        def sent() -> bool:
-            scene.signal(scene.restic(), number)
-            return True
-
-        # One that stumbles over a vanished lock is started again (`repository.outcome`): then the next one it is.
-        wait_until(sent, what="restic has got its signal", timeout=20, retry_on=(psutil.NoSuchProcess,))
-
-    return act
+    return lambda scene: _strike_restic(lambda restic: scene.signal(restic, number), scene)
 
 
 def _kill_guard(scene: Scene) -> None:
@@ -68,9 +70,12 @@ def _kill_guard(scene: Scene) -> None:
 
 
 def _kill_restic_guard(scene: Scene) -> None:
-    guard = scene.restic().parent()
-    assert guard is not None
-    scene.signal(guard, signal.SIGKILL)
+    def strike(restic: psutil.Process) -> None:
+        guard = restic.parent()
+        assert guard is not None
+        scene.signal(guard, signal.SIGKILL)
+
+    _strike_restic(strike, scene)
 
 
 def _kill_task(scene: Scene) -> None:
