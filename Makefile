@@ -12,7 +12,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 LIVE := tests/integration/airflow
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores kubernetes-binaries test-kubernetes test-airflow-faults demo sandbox faults bench clean
+.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores kubernetes-binaries test-kubernetes test-airflow-faults demo sandbox faults bench bench-pods clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -88,6 +88,10 @@ faults: setup  ## disturb every step in every way, write docs/reliability.md (an
 
 bench: setup  ## measure the engines (mongodump too, where it is on PATH)
 	$(BIN)/python tests/benchmark/dump_throughput.py
+
+bench-pods: setup  ## measure what pods add to a backup, and a target of 100 shards (root; a quarter of an hour)
+	$(BIN)/python tests/benchmark/pods_and_processes.py
+	$(BIN)/python tests/benchmark/pods_at_scale.py
 
 clean:  ## remove what the build made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .sandbox
