@@ -3,11 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 RUNNER ?= local
-# Tests by their marks: SELECTED='not long'
-SELECTED ?=
+# Tests by their marks: SELECTED= is all of them
+SELECTED ?= not long
 BIN := $(VENV)/bin
 # Tests wait for servers more than they compute. A file's tests stay together: they share their servers.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 # A live Airflow and its cluster of nine servers keep both cores busy: nothing beside them.
 LIVE := tests/integration/airflow
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -52,8 +52,8 @@ types: setup  ## mypy, strict
 check: lint types  ## everything that needs no server
 
 test: check  ## every check and test that needs no Kubernetes (about 25 minutes on 2 cores)
-	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=20 --ignore $(LIVE)
-	$(BIN)/pytest --durations=10 $(LIVE)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=20 -m "$(SELECTED)" --ignore $(LIVE)
+	$(BIN)/pytest --durations=10 -m "$(SELECTED)" $(LIVE)
 
 test-unit: setup  ## the fast tests alone
 	$(BIN)/pytest tests/unit
@@ -76,6 +76,7 @@ test-kubernetes: setup  ## pods on a real Kubernetes (root; builds what is missi
 
 test-airflow-faults: setup  ## a live Airflow is disturbed, killed and lost in more ways than `make test` tries (half an hour)
 	$(BIN)/pytest tests/airflow_faults
+	$(BIN)/pytest -m long tests/integration
 
 demo: setup  ## back up a real sharded cluster under load, destroy it, restore it, compare; RUNNER=kubernetes: in pods
 	$(BIN)/python -m sandbox.demo --runner $(RUNNER)

@@ -93,6 +93,7 @@ def check_secrets(stack: Stack, cluster: KubernetesCluster, witness: Witness) ->
     assert findings(["admin"], places(witness, stack.live, cluster))
 
 
+@pytest.mark.long
 def test_control_steps_on_the_worker(stack: Stack, cluster: KubernetesCluster) -> None:
     dag = "backup.mixed.manual"
     stack.live.client.wait_for_dag(dag)

@@ -90,6 +90,7 @@ def test_a_task_process_and_an_agent_are_killed(stage: Stage, before: set[str]) 
     assert (states["dump[1]"], states["dump[2]"]) == ("failed", "failed")
 
 
+@pytest.mark.long
 def test_a_killed_task_is_tried_again_and_never_overlaps(stage: Stage, before: set[str]) -> None:
     with stage.slow_reads():
         dag, run = stage.start_and_wait_for_dumps("patient")

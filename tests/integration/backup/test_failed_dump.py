@@ -130,6 +130,7 @@ def judge(cluster: ShardedCluster, objects: Objects, credentials: Credentials) -
     InlineBackup(objects=objects, credentials=credentials).run()
 
 
+@pytest.mark.long
 def test_restic_is_killed(
     cluster: ShardedCluster, objects_for: ObjectsFor, credentials_for: CredentialsFor, tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_the_agent_is_asked_to_end(
     judge(cluster, objects, credentials)
 
 
+@pytest.mark.long
 def test_the_member_is_killed(
     cluster: ShardedCluster, objects_for: ObjectsFor, credentials_for: CredentialsFor, tmp_path: Path
 ) -> None:
@@ -184,6 +186,7 @@ def test_the_member_is_killed(
     judge(cluster, objects, credentials)
 
 
+@pytest.mark.long
 def test_the_member_hangs_and_the_agent_is_asked_to_end(
     cluster: ShardedCluster, objects_for: ObjectsFor, credentials_for: CredentialsFor, tmp_path: Path
 ) -> None:
