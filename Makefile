@@ -12,7 +12,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 LIVE := tests/integration/airflow
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores kubernetes-binaries test-kubernetes test-airflow-faults demo sandbox faults bench bench-pods clean
+.PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores kubernetes-binaries test-kubernetes test-airflow-faults test-long demo sandbox faults bench bench-pods clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -76,6 +76,8 @@ test-kubernetes: setup  ## pods on a real Kubernetes (root; builds what is missi
 
 test-airflow-faults: setup  ## a live Airflow is disturbed, killed and lost in more ways than `make test` tries (half an hour)
 	$(BIN)/pytest tests/airflow_faults
+
+test-long: setup  ## the tests marked `long`, which `make test` leaves out
 	$(BIN)/pytest -m long tests/integration
 
 demo: setup  ## back up a real sharded cluster under load, destroy it, restore it, compare; RUNNER=kubernetes: in pods

@@ -156,6 +156,7 @@ def test_the_agent_is_killed(
     judge(cluster, objects, credentials)
 
 
+@pytest.mark.long
 def test_the_agent_is_asked_to_end(
     cluster: ShardedCluster, objects_for: ObjectsFor, credentials_for: CredentialsFor, tmp_path: Path
 ) -> None:

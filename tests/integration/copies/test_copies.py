@@ -92,6 +92,7 @@ def test_between_stores_with_one_key(original: Path, s3_store: S3Store) -> None:
         assert trees == {each.id: each.tree for each in source.snapshots(tags=("set=day3", "part=archive"))}
 
 
+@pytest.mark.long
 def test_a_copy_heals_and_keeps_what_its_own_policy_says(source: Repository, tmp_path: Path) -> None:
     listed = {(each.tag("set"), each.tag("component")): each for each in source.snapshots(tags=("part=archive",))}
     with repository(local(tmp_path), name="copy", password=THEIRS) as copy:

@@ -84,6 +84,7 @@ def house(standalone: Standalone, tmp_path: Path) -> Iterator[House]:
     maintain.finish(made.request(), made.credentials)
 
 
+@pytest.mark.long
 def test_every_part_gets_its_turn_and_the_repository_remembers(house: House) -> None:
     house.save("one", "shard0", MIB)
     assert [house.check(check_parts=3) for _ in range(4)] == [1, 2, 3, 1]

@@ -157,6 +157,7 @@ def test_retention_takes_the_manifest_first_and_heals(repository: Repository, mo
     assert apply_plan(repository, left, plan) == (), "nothing is left to do"
 
 
+@pytest.mark.long
 def test_pinned_sets_and_pinned_remains_stay_until_unpinned(repository: Repository) -> None:
     for name in ("one", "two", "three"):
         commit(repository, manifest(name, dump(repository, name)))

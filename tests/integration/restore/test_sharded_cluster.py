@@ -207,6 +207,7 @@ def test_shards_may_change_places(shop_cluster: Bench) -> None:
     assert_chunks_move(cluster)
 
 
+@pytest.mark.long
 def test_steps_may_be_tried_again(shop_cluster: Bench) -> None:
     restore = shop_cluster.prepared(existing="drop")
     restore.plan = restore.step("plan_restore", PlanResult)
