@@ -183,7 +183,7 @@ KINDS: dict[str, Fault] = {
         Fault("agent hangs", _agent(signal.SIGSTOP), LIMIT, limit_seconds=15),
         Fault("guard SIGKILL", _kill_guard, "guard|SIGTERM"),
         Fault("task SIGKILL", _kill_task, "task's process", separate=True),
-        Fault("agent without time to undo", _pending_lock, "SIGKILL"),
+        Fault("agent without time to undo", _pending_lock, "SIGKILL|not granted yet"),
         Fault("restic SIGTERM", _restic(signal.SIGTERM), "restic"),
         Fault("restic SIGKILL", _restic(signal.SIGKILL), "restic"),
         Fault("restic hangs", _restic(signal.SIGSTOP), f"{LIMIT}|restic", limit_seconds=20),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -29,7 +30,10 @@ PATIENCE_SECONDS = 300.0
 """How long an API server may be away before the task gives up."""
 LONGEST_PAUSE = 5.0
 
-GONE, EXISTS, UNAUTHORIZED = 404, 409, 401
+FRESH_SECONDS = 30.0
+"""An API server that has just come up refuses everybody (403) until it has read the roles."""
+
+GONE, EXISTS, UNAUTHORIZED, FORBIDDEN = 404, 409, 401, 403
 TOO_MANY = 429
 REFUSED = frozenset({400, 401, 403, 405, 413, 422})
 
@@ -45,6 +49,7 @@ class PodApi:
         self.namespace = namespace
         self.ended = False
         """Set from a signal handler: do not wait for an API server that is away."""
+        self._away_at = -math.inf
 
     def create_pod(self, pod: Pod) -> Pod:
         """Create a pod; a repeated call of the same name finds the one that is there.
@@ -140,7 +145,7 @@ class PodApi:
                 answer = call(self._client(renew))
             except (ApiException, HTTPError, OSError, ConfigException) as error:
                 renew = not renew and getattr(error, "status", None) == UNAUTHORIZED
-                trouble = _translated(error, namespace=self.namespace)
+                trouble = self._judged(error)
                 if not renew and (not isinstance(trouble, TransientError) or time.monotonic() > deadline or self.ended):
                     raise trouble from None
                 if not told:
@@ -152,6 +157,15 @@ class PodApi:
                 if told:
                     logger.info("The Kubernetes API server answers again")
                 return answer
+
+    def _judged(self, error: Exception) -> Exception:
+        """The product's error for one of the client's; a refusal by a server that was away a moment ago may pass."""
+        trouble = _translated(error, namespace=self.namespace)
+        if isinstance(trouble, TransientError) and not isinstance(error, ApiException):
+            self._away_at = time.monotonic()
+        if getattr(error, "status", None) == FORBIDDEN and time.monotonic() - self._away_at < FRESH_SECONDS:
+            return TransientError(str(trouble))
+        return trouble
 
 
 class _GoneError(Exception):
