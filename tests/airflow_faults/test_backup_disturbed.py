@@ -59,21 +59,3 @@ def test_a_run_is_lost_and_the_next_one_queues(stage: Stage, before: set[str]) -
     stage.client.pause(waiting, False)
     ends_honestly(stage, waiting, queued, before=before)
     assert stage.client.run_state(waiting, queued) == "success", stage.explain(waiting, queued)
-
-
-@pytest.mark.parametrize(
-    ("command", "where", "task"),
-    [
-        ("fsync", "config", "lock_config_server"),
-        ("_configsvrBalancerStop", "config", "disable_balancer"),
-        ("replSetGetStatus", "shard0", "prepare"),
-    ],
-)
-def test_a_step_before_the_dumps_fails(stage: Stage, before: set[str], command: str, where: str, task: str) -> None:
-    data = {"failCommands": [command], "errorCode": 8000}
-    with stage.fail_point(data, *stage.cluster.hosts(where)):
-        dag, run = stage.start("main")
-        ends_red(stage, dag, run, before=before)
-    states = stage.client.states(dag, run)
-    assert states[task] == "failed", states
-    assert states["dump"] == "upstream_failed"

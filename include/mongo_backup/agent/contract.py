@@ -23,7 +23,7 @@ from mongo_backup.objects.addon import Addon
 from mongo_backup.objects.app_binding import AppBinding, TopologyKind
 from mongo_backup.objects.configuration import BackupConfiguration, Consistency
 from mongo_backup.objects.copies import CopySettings
-from mongo_backup.objects.retention import RetentionPolicy
+from mongo_backup.objects.retention import RetentionPolicy, RetentionSpec
 from mongo_backup.objects.storage import BackupStorage
 from mongo_backup.topology.model import ChosenMember
 
@@ -91,6 +91,11 @@ class CopyObjects(Model):
     storage: BackupStorage
     retention: RetentionPolicy | None = None
 
+    @property
+    def policy(self) -> RetentionSpec | None:
+        """What the copy keeps; None: everything."""
+        return self.retention.spec if self.retention else None
+
 
 class Objects(Model):
     """The objects that a configuration stands on, resolved."""
@@ -103,8 +108,8 @@ class Objects(Model):
     copies: tuple[CopyObjects, ...] = ()
     """Those of the session that was resolved; without a session those of all, each once."""
 
-    def of_copy(self, name: str) -> Objects:
-        """The same configuration with this copy in the place of its repository: who reads it, reads the copy.
+    def copy_named(self, name: str) -> CopyObjects:
+        """The copy of this name.
 
         :raises ConfigurationError: there is no such copy.
         """
@@ -114,6 +119,14 @@ class Objects(Model):
             raise ConfigurationError(
                 f"BackupConfiguration {self.configuration.name!r} has no copy {name!r}; these exist: {names}"
             )
+        return copy
+
+    def of_copy(self, name: str) -> Objects:
+        """The same configuration with this copy in the place of its repository: who reads it, reads the copy.
+
+        :raises ConfigurationError: there is no such copy.
+        """
+        copy = self.copy_named(name)
         spec = self.configuration.spec.model_copy(
             update={
                 "storage": copy.settings.storage,

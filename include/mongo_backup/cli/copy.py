@@ -43,9 +43,8 @@ def copy(
             plan = _plan(source, target, one, name)
             done = None
             if not dry_run:
-                policy = one.retention.spec if one.retention else None
                 timeout = one.settings.timeout.total_seconds()
-                done = copy_sets(source, target, policy, session=name, timeout=timeout)
+                done = copy_sets(source, target, one.policy, session=name, timeout=timeout)
         told.append((name, one.settings.name, plan, done))
     if output == "json":
         typer.echo(json.dumps([_fields(*each) for each in told], indent=2))
@@ -93,8 +92,7 @@ def _both(resolved: Objects, one: CopyObjects, known: Credentials) -> Iterator[t
 def _plan(source: Repository, target: Repository, one: CopyObjects, session: str) -> CopyPlan:
     from mongo_backup.copies.run import look
 
-    policy = one.retention.spec if one.retention else None
-    return look(source, target, policy, session=session, there=target.exists())
+    return look(source, target, one.policy, session=session, there=target.exists())
 
 
 def _rows(session: str, copy: str, plan: CopyPlan, done: CopyDone | None) -> Iterator[tuple[str, ...]]:

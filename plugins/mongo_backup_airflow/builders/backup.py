@@ -116,15 +116,18 @@ class _Tasks:
     def _task(
         self, step: BackupStep, kind: type[BackupOperator] = BackupOperator, *, name: str | None = None, **more: Any
     ) -> BackupOperator:
+        return kind(**self._common(step, name), **more)
+
+    def _common(self, step: BackupStep, name: str | None = None) -> dict[str, Any]:
+        """What every task of a step is given."""
         task_id = name or step.value
-        return kind(
-            task_id=task_id,
-            step=step.value,
-            subject=self.subject,
-            lock_task=self.lock_task,
-            doc_md=BACKUP_TASKS[task_id],
-            **more,
-        )
+        return {
+            "task_id": task_id,
+            "step": step.value,
+            "subject": self.subject,
+            "lock_task": self.lock_task,
+            "doc_md": BACKUP_TASKS[task_id],
+        }
 
     def _hooks(self, step: BackupStep, hooks: tuple[Hook, ...]) -> BaseOperator | None:
         return self._task(step, BackupHooksOperator, execution_timeout=longest(hooks)) if hooks else None
@@ -145,11 +148,7 @@ class _Tasks:
     def _dump(self, members: BaseOperator) -> Any:
         execution = self.configuration.spec.execution
         return DumpOperator.partial(
-            task_id=BackupStep.DUMP.value,
-            step=BackupStep.DUMP.value,
-            subject=self.subject,
-            lock_task=self.lock_task,
-            doc_md=BACKUP_TASKS["dump"],
+            **self._common(BackupStep.DUMP),
             execution_timeout=self.session.backup_timeout,
             max_active_tis_per_dagrun=execution.max_parallel_dumps,
             map_index_template=DumpOperator.component_template,
@@ -162,11 +161,7 @@ class _Tasks:
         if not copies:
             return None
         return CopyOperator.partial(
-            task_id=BackupStep.COPY.value,
-            step=BackupStep.COPY.value,
-            subject=self.subject,
-            lock_task=self.lock_task,
-            doc_md=BACKUP_TASKS["copy"],
+            **self._common(BackupStep.COPY),
             execution_timeout=max(copy.settings.timeout for copy in copies) + wiring.SHORT,
             map_index_template=CopyOperator.name_template,
             **wiring.store_pool(self.subject.objects),

@@ -65,14 +65,22 @@ def test_an_unlock_fails_at_first(stage: Stage, before: set[str]) -> None:
     assert stage.client.states(dag, run)["unlock_secondaries"] == "success"
 
 
-def test_a_lock_fails(stage: Stage, before: set[str]) -> None:
-    """The config server is held already; nothing is dumped."""
-    data = {"failCommands": ["fsync"], "errorCode": 8000}
-    with stage.fail_point(data, *stage.cluster.hosts("shard0")):
+@pytest.mark.parametrize(
+    ("command", "where", "task"),
+    [
+        ("fsync", "shard0", "lock_secondaries"),
+        pytest.param("fsync", "config", "lock_config_server", marks=pytest.mark.long),
+        pytest.param("_configsvrBalancerStop", "config", "disable_balancer", marks=pytest.mark.long),
+        pytest.param("replSetGetStatus", "shard0", "prepare", marks=pytest.mark.long),
+    ],
+)
+def test_a_step_before_the_dumps_fails(stage: Stage, before: set[str], command: str, where: str, task: str) -> None:
+    data = {"failCommands": [command], "errorCode": 8000}
+    with stage.fail_point(data, *stage.cluster.hosts(where)):
         dag, run = stage.start("main")
         ends_red(stage, dag, run, before=before)
     states = stage.client.states(dag, run)
-    assert states["lock_secondaries"] == "failed", states
+    assert states[task] == "failed", states
     assert states["dump"] == "upstream_failed"
 
 

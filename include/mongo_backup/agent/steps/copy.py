@@ -25,8 +25,7 @@ def copy(request: BackupRequest, credentials: Credentials) -> CopyResult:
     """
     if request.copy_name is None:
         raise ConfigurationError("the request names no copy")
-    objects = request.objects.of_copy(request.copy_name)
-    settings = next(each.settings for each in request.objects.copies if each.settings.name == request.copy_name)
+    one, objects = request.objects.copy_named(request.copy_name), request.objects.of_copy(request.copy_name)
     with (
         open_repository(request, credentials) as source,
         Repository.of(configuration=objects.configuration, storage=objects.storage, credentials=credentials) as target,
@@ -34,16 +33,16 @@ def copy(request: BackupRequest, credentials: Credentials) -> CopyResult:
         done = copy_sets(
             source,
             target,
-            objects.retention.spec if objects.retention else None,
+            one.policy,
             session=request.session,
-            timeout=settings.timeout.total_seconds(),
+            timeout=one.settings.timeout.total_seconds(),
         )
     logger.info(
         "The copy %s has %d sets of this session: %d came, %d went, in %.1f s",
-        *(settings.name, done.sets, len(done.copied), len(done.forgotten), done.seconds),
+        *(one.settings.name, done.sets, len(done.copied), len(done.forgotten), done.seconds),
     )
     return CopyResult(
-        copy_name=settings.name,
+        copy_name=one.settings.name,
         copied=done.copied[:TOLD],
         forgotten=done.forgotten[:TOLD],
         refused=done.refused[:TOLD],
