@@ -16,11 +16,15 @@ from typing import Any
 import pytest
 
 from sandbox.cluster import ShardedCluster
+from sandbox.component import SetSettings
 from sandbox.replica_set import ReplicaSet, Standalone
 from sandbox.s3 import S3Store
 from sandbox.seed import Seeded, seed
 
 StandIn = Callable[[str, str], Callable[[], dict[str, Any]]]
+
+UNCHAINED = SetSettings(chaining=False)
+"""Many tests lock a secondary: the others go on."""
 
 _RECORD = """
 import json, os, pathlib, stat, sys
@@ -40,14 +44,14 @@ config = pathlib.Path(next(a for a in sys.argv if a.startswith("--config=")).par
 @pytest.fixture(scope="session")
 def sharded_cluster() -> Iterator[ShardedCluster]:
     """Config server and two shards of three members each, with authentication."""
-    with ShardedCluster() as deployment:
+    with ShardedCluster(settings=UNCHAINED) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="session")
 def replica_set() -> Iterator[ReplicaSet]:
     """Three members, with authentication."""
-    with ReplicaSet() as deployment:
+    with ReplicaSet(settings=UNCHAINED) as deployment:
         yield deployment
 
 

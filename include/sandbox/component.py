@@ -37,12 +37,15 @@ class Member:
 
 @dataclass(frozen=True)
 class SetSettings:
-    """Timing of a replica set. Elections are quicker than by default (10 s), heartbeats more frequent (2 s)."""
+    """How a replica set behaves. Elections are quicker than by default (10 s), heartbeats more frequent (2 s)."""
 
     election_timeout_ms: int = 4000
     heartbeat_interval_ms: int = 500
     predictable_primary: bool = True
     """The first member is preferred: it becomes primary, and again after it was away."""
+    chaining: bool = True
+    """Whether members copy from other secondaries too, as by default. Behind a locked one they then stand still, and
+    with them majority writes, until they look for another source."""
 
 
 class Component:
@@ -266,6 +269,7 @@ class Component:
             "settings": {
                 "electionTimeoutMillis": self.settings.election_timeout_ms,
                 "heartbeatIntervalMillis": self.settings.heartbeat_interval_ms,
+                "chainingAllowed": self.settings.chaining,
             },
         }
         if self.options.role is Role.CONFIG:

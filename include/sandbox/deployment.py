@@ -37,7 +37,7 @@ class Deployment(ABC):
 
     :param auth: key file between the members, and users (see `credentials`); without it nobody logs in.
     :param tls: every connection is encrypted, by an own CA (`tls.ca_file`).
-    :param settings: timing of elections.
+    :param settings: of every replica set.
     :param parameters: server parameters (`setParameter`) of every mongod.
     :param oplog_mb: size of each oplog in MB.
     :param cache_gb: WiredTiger cache of each mongod in GB.

@@ -25,6 +25,7 @@ Client = MongoClient[dict[str, Any]]
 PARAMETERS: dict[str, Any] = {
     "diagnosticDataCollectionEnabled": "false",  # FTDC: disk and CPU for nobody
     "shutdownTimeoutMillisForSignaledShutdown": 100,  # by default a primary waits 15 s before it stops
+    "orphanCleanupDelaySecs": 86_400,  # what a migration leaves is there until the end, not for 15 minutes
 }
 
 SMALL_JOURNAL = "log=(prealloc=false,file_max=32MB)"

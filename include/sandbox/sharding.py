@@ -83,7 +83,7 @@ def shard_collection(
 
 
 def move_range(cluster: ShardedCluster, namespace: str, *, low: Key, high: Key, to_shard: str) -> None:
-    """Move a range of documents to another shard. The donor keeps its copies, as orphans, for 15 minutes."""
+    """Move a range of documents to another shard. The donor keeps its copies, as orphans: see `mongod.PARAMETERS`."""
     command = {
         "_configsvrMoveRange": namespace,
         "toShard": to_shard,

@@ -287,19 +287,21 @@ def test_after_a_restart_of_the_member_nothing_is_locked(replica_set: ReplicaSet
     host = members[0].host
     lock_members(single, topology=topology, members=members, settings=settings(owner=OTHER, lease_seconds=0.5))
     replica_set.kill_member(host)
-    with pytest.raises(TransientError, match="1 of 1 could not be undone"):
-        release(single, owner=OTHER)
-    assert release(single, owner=OTHER, tolerant=True) == ()
-    wait_until(lambda: not Journal(single).entries()[0].alive, what="the lease has ended", timeout=20)
+    try:
+        with pytest.raises(TransientError, match="1 of 1 could not be undone"):
+            release(single, owner=OTHER)
+        assert release(single, owner=OTHER, tolerant=True) == ()
+        wait_until(lambda: not Journal(single).entries()[0].alive, what="the lease has ended", timeout=20)
 
-    wait_until(lambda: choose(single)[1][0].host != host, what="the set knows that it is down", timeout=20)
-    topology, members = choose(single)
-    result = lock_members(single, topology=topology, members=members, settings=settings())
-    assert result.consistency is Consistency.SNAPSHOT, "two of three are left: no lock"
-    assert len(release(single, owner=OWNER)) == 1
-    assert [entry.host for entry in Journal(single).entries()] == [host], "it stays until the member is back"
+        wait_until(lambda: choose(single)[1][0].host != host, what="the set knows that it is down", timeout=60)
+        topology, members = choose(single)
+        result = lock_members(single, topology=topology, members=members, settings=settings())
+        assert result.consistency is Consistency.SNAPSHOT, "two of three are left: no lock"
+        assert len(release(single, owner=OWNER)) == 1
+        assert [entry.host for entry in Journal(single).entries()] == [host], "it stays until the member is back"
+    finally:
+        replica_set.start_member(host)
 
-    replica_set.start_member(host)
     admin = replica_set.client(host=host).admin
     admin.command("fsync", lock=True)  # somebody's own, after the restart
     try:

@@ -30,23 +30,9 @@ def wait_expired(connector: Connector, owner: str) -> None:
     wait_until(over, what="the leases have ended", timeout=10)
 
 
-def all_copy_from_the_primary(replica_set: ReplicaSet) -> None:
-    """A member that copies from a locked one stands still with it, for up to half a minute after its own unlock."""
-    primary = replica_set.client().admin.command("hello")["primary"]
-
-    def sources() -> set[str]:
-        status = replica_set.client(host=primary).admin.command("replSetGetStatus")
-        return {member["syncSourceHost"] for member in status["members"] if member["name"] != primary}
-
-    for host in set(replica_set.component.hosts) - {primary}:
-        replica_set.client(host=host).admin.command({"replSetSyncFrom": primary})
-    wait_until(lambda: sources() == {primary}, what="all members copy from the primary", timeout=60)
-
-
 def test_dead_living_and_foreign(replica_set: ReplicaSet, single: Connector, caplog: pytest.LogCaptureFixture) -> None:
     """One member is locked by a dead run, one by a person; a living run holds the target."""
     caplog.set_level(logging.INFO)
-    all_copy_from_the_primary(replica_set)
     topology, members = choose(single)
     lock_members(single, topology=topology, members=members, settings=settings(owner=OTHER, lease_seconds=0.5))
     wait_expired(single, OTHER)
