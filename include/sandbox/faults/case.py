@@ -23,6 +23,7 @@ from sandbox.faults.driver import BackupRun, Disturber, RestoreRun, Run
 from sandbox.faults.judge import (
     complete_sets,
     data_of,
+    lock_left,
     open_repository,
     restic_locks,
     unreadable,
@@ -300,8 +301,8 @@ def _target_wrong(stage: Stage, run: RestoreRun, outcome: Outcome, data: dict[st
 def _locks_wrong(stage: Stage, stale: set[str]) -> list[str]:
     """Locks of a run that died are gone with the next backup's `prepare`, which removes those of dead processes."""
     with open_repository(stage.objects, stage.credentials) as repository:
-        repository.unlock_stale()
-        return [f"restic lock {each[:8]} is left" for each in repository.locks() if each in stale]
+        left = set(repository.remove_stale_locks()[1]) & stale
+        return [words for each in left if (words := lock_left(repository, each))]
 
 
 def _again(act: Callable[[], object], what: str) -> list[str]:

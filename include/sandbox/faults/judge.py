@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
 
 from mongo_backup.agent.contract import Objects
 from mongo_backup.archive.reader import Block, read_archive
@@ -13,6 +18,7 @@ from mongo_backup.balancer import Balancer
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
 from mongo_backup.digest import DocumentDigest
+from mongo_backup.errors import MongoBackupError
 from mongo_backup.journal import Journal
 from mongo_backup.locks.fsync import is_locked
 from mongo_backup.locks.window import read_window
@@ -24,6 +30,8 @@ from mongo_backup.repository.read import SnapshotReader
 from mongo_backup.repository.records import Snapshot
 from mongo_backup.repository.restic import Repository
 from sandbox.deployment import Deployment
+
+logger = logging.getLogger(__name__)
 
 BULK = "bulk"
 """Databases whose name begins so are compared by `data_of`, and the others too."""
@@ -99,6 +107,40 @@ def restic_locks(objects: Objects, credentials: Credentials) -> list[str]:
     """Locks on the repository."""
     with open_repository(objects, credentials) as repository:
         return list(repository.locks())
+
+
+class _Lock(BaseModel):
+    """What the judge needs of restic's `cat lock`."""
+
+    time: datetime
+    hostname: str
+    pid: int
+
+
+def lock_left(repository: Repository, lock: str) -> str | None:
+    """What to say of a dead run's lock that is left; None where its process id is somebody else's by now.
+
+    restic asks for the id alone, and takes such a lock for a living one until it is 30 minutes old:
+    https://github.com/restic/restic/blob/v0.14.0/internal/restic/lock.go (`Stale`). Ids come round in minutes where
+    much is started and the kernel counts to 32768.
+    """
+    try:
+        owner = repository.ask(TypeAdapter(_Lock), "reading a lock", "cat", "lock", lock, "--no-lock")
+    except MongoBackupError as error:
+        return f"restic lock {lock[:8]} is left and cannot be read: {error}"
+    if _taken(owner.pid):
+        logger.warning("restic lock %s is left: its process id %d is somebody else's by now", lock[:8], owner.pid)
+        return None
+    return f"restic lock {lock[:8]} of process {owner.pid} on {owner.hostname} at {owner.time:%H:%M:%S} is left"
+
+
+def _taken(pid: int) -> bool:
+    """Whether the id is a process's or a thread's, which is what restic asks."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def unreadable(objects: Objects, credentials: Credentials, set_id: str) -> list[str]:
