@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 ANSWER_SECONDS = 20.0
 LOCK_SECONDS = 120.0
 """A lock waits for running writes and a flush; longer than this and it is given up."""
+PENDING_SECONDS = 10.0
+"""So long an undo waits for a lock whose caller is gone to be granted: it cannot be taken back before."""
+POLL_SECONDS = 0.2
 _FLUSH_SECONDS = 300.0
 _NOT_LOCKED = 20  # IllegalOperation: "fsyncUnlock called when not locked"
 
@@ -118,9 +121,14 @@ def undo_lock(connector: Connector, host: str, *, process: str | None) -> str:
     """
     if process is not None and process_id(connector, host) != process:
         return f"{host} was restarted, its lock is gone"
-    if is_locked(connector, host):
-        left = unlock(connector, host)
-        return f"unlocked {host}" + (f"; {left} lock of somebody else is left on it" if left else "")
-    if lock_is_pending(connector, host):
-        raise TransientError(f"{host}: a lock is asked for but not granted yet; it is undone at the next try")
-    return f"{host} is not locked"
+    deadline = time.monotonic() + PENDING_SECONDS
+    while True:
+        pending = lock_is_pending(connector, host)  # asked first: one that is granted in between is found below
+        if is_locked(connector, host):
+            left = unlock(connector, host)
+            return f"unlocked {host}" + (f"; {left} lock of somebody else is left on it" if left else "")
+        if not pending:
+            return f"{host} is not locked"
+        if time.monotonic() > deadline:
+            raise TransientError(f"{host}: a lock is asked for but not granted yet; it is undone at the next try")
+        time.sleep(POLL_SECONDS)
