@@ -59,11 +59,11 @@ _RESTORE: tuple[Row, ...] = (
     (
         "restore",
         "member",
-        "agent SIGTERM, agent SIGKILL, agent hangs, task SIGKILL, restic SIGKILL, member SIGKILL, member hangs,"
+        "agent SIGTERM, agent SIGKILL, agent hangs, task SIGKILL, member SIGKILL, member hangs,"
         " step-down, member resets",
     ),
     ("restore", "done", "agent SIGKILL"),
-    ("restore", "store", "store gone, store says 503, damaged packs..."),
+    ("restore", "store", "store gone, store says 503, damaged packs..., restic SIGKILL"),
     ("restore_metadata", "member", "agent SIGTERM, primary SIGKILL"),
     ("restore_metadata", "done", "agent SIGKILL"),
     ("build_indexes", "member", "agent SIGKILL, member SIGKILL"),
