@@ -195,7 +195,7 @@ KINDS: dict[str, Fault] = {
         Fault("primary hangs", _mongod(signal.SIGSTOP, primary=True), f"{SERVER}|{LIMIT}", limit_seconds=40),
         Fault("step-down", _step_down, SERVER),
         Fault("member cut off", _path("silent"), f"{SERVER}|{LIMIT}", limit_seconds=40),
-        Fault("member resets", _path("refuse"), SERVER),
+        Fault("member resets", _path("refuse"), f"{SERVER}|{LIMIT}"),
         Fault("member slow", _path("slow"), SERVER, limit_seconds=60),
         Fault("store silent", _path("silent"), f"{LIMIT}|{STORE}", limit_seconds=40),
         Fault("store gone", _path("refuse"), f"{LIMIT}|{STORE}", limit_seconds=40),
