@@ -25,14 +25,19 @@ def task_states(states: Mapping[str, object], *, mapped: Collection[str], own: s
     return named
 
 
-def what_is_wrong(states: Mapping[str, str]) -> str | None:
-    """Say in one line which tasks did not succeed, causes first; None if all is well."""
+def what_is_wrong(states: Mapping[str, str], reasons: Mapping[str, str] | None = None) -> str | None:
+    """Say in one line which tasks did not succeed, causes first, then why; None if all is well.
+
+    :param reasons: the words of tasks that failed.
+    """
     bad = {name: state for name, state in states.items() if state not in GOOD}
     if not bad:
         return None
     order = {state: position for position, state in enumerate(CAUSES)}
     ranked = sorted(bad, key=lambda name: (order.get(bad[name], -1), name))
-    return ", ".join(f"{name} {bad[name].replace('_', ' ')}" for name in ranked)
+    listed = ", ".join(f"{name} {bad[name].replace('_', ' ')}" for name in ranked)
+    words = [f"{name}: {reason}" for name, reason in (reasons or {}).items() if bad.get(name) == "failed"]
+    return "; ".join([listed, *words])
 
 
 def longest_by_task(ended: Iterable[Mapping[str, Any]]) -> dict[str, float]:

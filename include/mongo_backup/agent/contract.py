@@ -81,7 +81,7 @@ class RunOutcome(Model):
     complete: bool
     """The set was made, or the restore was equal to it: a run can fail all the same."""
     reason: str | None = None
-    """The tasks that did not succeed."""
+    """The tasks that did not succeed, and why."""
 
 
 class CopyObjects(Model):

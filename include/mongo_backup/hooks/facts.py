@@ -27,7 +27,7 @@ class HookFacts(Model):
     complete: bool | None = None
     """Whether the set was made, or the restore was equal to it, even if the run failed."""
     reason: str = ""
-    """The tasks that did not succeed."""
+    """The tasks that did not succeed, and why."""
 
     def texts(self) -> dict[str, str]:
         """All facts as text."""

@@ -120,11 +120,7 @@ class Run(ABC):
 
     def verdict(self) -> str | None:
         """What is wrong, tasks first, then the words of those that failed."""
-        wrong = what_is_wrong(self.states)
-        if wrong is None:
-            return None
-        words = [f"{task}: {message}" for task, message in self.messages.items() if self.states[task] == "failed"]
-        return "; ".join([wrong, *words])
+        return what_is_wrong(self.states, self.messages)
 
     def _instances(self, task: str) -> None:
         if task != self.mapped:

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from mongo_backup.agent.contract import BackupRequest, BackupStep
 from mongo_backup.objects.base import CredentialsReference
 from mongo_backup_airflow.assets import snapshots_asset, unverified_alias, unverified_asset
-from mongo_backup_airflow.hooks.credentials import backup_references, copy_references
+from mongo_backup_airflow.hooks.credentials import backup_references, copy_references, repository_references
 from mongo_backup_airflow.operators.base import AgentOperator, all_results, run_identity
 from mongo_backup_airflow.operators.finish import FinishMixin, states_of_run, times_of_run
 
@@ -169,6 +169,11 @@ class BackupMetricsOperator(BackupOperator):
             "retained": ti.xcom_pull(task_ids=BackupStep.APPLY_RETENTION.value),
             **times_of_run(context),
         }
+
+    def references(self, context: Context) -> Iterable[CredentialsReference | None]:
+        """Of a good backup those of the repository, whose sets are counted; none of a failed one."""
+        good = states_of_run(context).get(BackupStep.COMMIT_SNAPSHOT.value) == "success"
+        return repository_references(self.subject.objects) if good else ()
 
 
 class FinishBackupOperator(FinishMixin, BackupOperator):

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout
 
 from mongo_backup.agent.contract import Envelope, RunIdentity
 from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError, TargetBusyError
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 RESULT_KEY = "result"
 """XCom of what the step returned, where the return value is the list that another task maps over."""
+REASON_KEY = "reason"
+"""XCom of a try that failed: its error's words, for the task that judges the run."""
+LONGEST_REASON = 400
 
 NO_USE_RETRYING = (ConfigurationError,)
 """A teardown is tried again after any other error: nothing matters more than that it succeeds."""
@@ -78,6 +81,19 @@ class AgentOperator(BaseOperator):
         return self._result(lambda: self._call_agent(context), context)
 
     def _result(self, envelope_of: Callable[[], Envelope], context: Context) -> dict[str, Any]:
+        try:
+            return self._judged(envelope_of, context)
+        except (MongoBackupError, AirflowFailException) as error:
+            self._leave_reason(str(error), context)
+            raise
+
+    def _leave_reason(self, reason: str, context: Context) -> None:
+        try:
+            context["ti"].xcom_push(key=REASON_KEY, value=shortened(reason))
+        except (AirflowRuntimeError, EOFError, OSError) as error:  # the reason itself matters more, and is in the log
+            self.log.warning("The reason was not kept for the end of the run: %s", error)
+
+    def _judged(self, envelope_of: Callable[[], Envelope], context: Context) -> dict[str, Any]:
         try:
             envelope = envelope_of()
         except MongoBackupError as error:
@@ -150,6 +166,12 @@ def run_identity(context: Context) -> RunIdentity:
     """Which DAG run this is."""
     ti, started = context["ti"], context["dag_run"].start_date
     return RunIdentity(dag_id=ti.dag_id, run_id=ti.run_id, started=started.isoformat() if started else None)
+
+
+def shortened(reason: str) -> str:
+    """An error's words in one line, for people who read many."""
+    line = " ".join(reason.split())
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 3]}..."
 
 
 def all_results(context: Context, task: str) -> list[Any]:

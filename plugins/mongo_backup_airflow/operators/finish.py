@@ -6,17 +6,20 @@ on its own makes runs green in which everything failed: when a run is marked fai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from mongo_backup_airflow.operators.base import AgentOperator
+from mongo_backup_airflow.operators.base import REASON_KEY, AgentOperator
 from mongo_backup_airflow.outcome import longest_by_task, task_states, what_is_wrong
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+MOST_REASONS = 5
+"""So many failed tasks are asked why: a store that is away fails hundreds of dumps for one reason."""
 TRIES_OF_THE_UNTOUCHED = 3
 """The sweep's tries when the run's first task never succeeded: there is most likely nothing to sweep, and what made
 that task fail mostly makes the sweep fail too."""
@@ -33,10 +36,10 @@ class FinishMixin(AgentOperator):
     def execute(self, context: Context) -> Any:
         """Sweep, then judge.
 
-        :raises AirflowFailException: the run is not clean; it names the tasks that failed.
+        :raises AirflowFailException: the run is not clean; it names the tasks that failed, and why they did.
         """
         states = states_of_run(context)
-        wrong = what_is_wrong(states)
+        wrong = what_is_wrong(states, reasons_of_run(context, states))
         try:
             result = self.run_step(context)
         except Exception as error:
@@ -70,6 +73,19 @@ def states_of_run(context: Context) -> dict[str, str]:
     found = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
     mapped = {task.task_id for task in context["dag"].tasks if task.is_mapped}
     return task_states(found, mapped=mapped, own=ti.task_id)
+
+
+def reasons_of_run(context: Context, states: Mapping[str, str]) -> dict[str, str]:
+    """Why tasks failed, in their own words, by their names; of the first few. One that was killed left none."""
+    failed = sorted(task for task, state in states.items() if state == "failed")
+    found = {name: _reason(context, name) for name in failed[:MOST_REASONS]}
+    return {name: reason for name, reason in found.items() if reason}
+
+
+def _reason(context: Context, name: str) -> str:
+    task, _, index = name.partition("[")
+    place = int(index.rstrip("]")) if index else -1
+    return str(context["ti"].xcom_pull(task_ids=task, key=REASON_KEY, map_indexes=place) or "")
 
 
 def times_of_run(context: Context) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mongo_backup.objects.base import CredentialsReference
 from mongo_backup.objects.hooks import Hook, Hooks
 from mongo_backup_airflow.operators.backup import BackupOperator
 from mongo_backup_airflow.operators.base import AgentOperator
-from mongo_backup_airflow.operators.finish import states_of_run
+from mongo_backup_airflow.operators.finish import reasons_of_run, states_of_run
 from mongo_backup_airflow.operators.restore import RestoreStepOperator, restore_parameters
 from mongo_backup_airflow.outcome import what_is_wrong
 
@@ -36,7 +36,7 @@ class HooksMixin(AgentOperator):
         if self.step != AFTER:
             return {}
         states = {task: state for task, state in states_of_run(context).items() if task != FINISH}
-        wrong = what_is_wrong(states)
+        wrong = what_is_wrong(states, reasons_of_run(context, states))
         complete = states.get(self.complete_task) == "success"
         return {"outcome": {"success": wrong is None, "complete": complete, "reason": wrong}}
 

@@ -50,6 +50,10 @@ class MaintenanceMetricsOperator(MaintainOperator):
         }
 
 
+    def references(self, context: Context) -> Iterable[CredentialsReference | None]:
+        """None: a Connection that is missing may be what made the run fail."""
+        return ()
+
 class FinishMaintenanceOperator(FinishMixin, MaintainOperator):
     """Lets go of the target and of stale locks, then judges the run."""
 

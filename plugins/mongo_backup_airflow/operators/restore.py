@@ -109,6 +109,10 @@ class RestoreMetricsOperator(RestoreStepOperator):
 
 
 class FinishRestoreOperator(FinishMixin, RestoreStepOperator):
+    def references(self, context: Context) -> Iterable[CredentialsReference | None]:
+        """None: a Connection that is missing may be what made the run fail."""
+        return ()
+
     """Sweeps what the run may have left on the target, then judges the run."""
 
     complete_task = RestoreStep.VERIFY_RESTORE.value

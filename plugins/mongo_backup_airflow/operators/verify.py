@@ -57,6 +57,10 @@ class VerificationMetricsOperator(VerifyOperator):
 
 
 class FinishVerificationOperator(FinishMixin, VerifyOperator):
+    def references(self, context: Context) -> Iterable[CredentialsReference | None]:
+        """None: a Connection that is missing may be what made the run fail."""
+        return ()
+
     """Sweeps what a verification that was killed left on this machine, then judges the run."""
 
     complete_task = VerifyStep.RESTORE_AND_COMPARE.value

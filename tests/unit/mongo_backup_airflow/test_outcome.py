@@ -39,3 +39,9 @@ def test_nothing_but_success_is_well(state: str) -> None:
 def test_causes_first() -> None:
     states = {"a": "skipped", "b": "upstream_failed", "c": "failed", "d": "success", "e": "failed"}
     assert what_is_wrong(states) == "c failed, e failed, b upstream failed, a skipped"
+
+
+def test_and_why() -> None:
+    states = {"dump[0]": "success", "dump[1]": "failed", "commit": "skipped"}
+    reasons = {"dump[1]": "shard0 is away", "dump[0]": "of an older try"}
+    assert what_is_wrong(states, reasons) == "dump[1] failed, commit skipped; dump[1]: shard0 is away"

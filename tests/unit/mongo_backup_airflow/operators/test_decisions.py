@@ -25,6 +25,7 @@ from mongo_backup_airflow.operators.backup import (
     CommitSnapshotOperator,
     DumpOperator,
     FinishBackupOperator,
+    BackupMetricsOperator,
     IdentifySecondariesOperator,
 )
 from mongo_backup_airflow.operators.restore import (
@@ -75,11 +76,13 @@ class FakeInstance:
         self.pushed: dict[str, Any] = {}
         self.waits_since: datetime | None = None
 
-    def xcom_pull(self, task_ids: str | list[str], key: str = "return_value") -> Any:
+    def xcom_pull(self, task_ids: str | list[str], key: str = "return_value", map_indexes: int | None = None) -> Any:
         if isinstance(task_ids, list):
             return self.results.get(task_ids[0], [None])
         return self.results.get(task_ids if key == "return_value" else f"{task_ids}:{key}")
 
+        if map_indexes is not None:
+            task_ids += f"[{map_indexes}]" if map_indexes >= 0 else ""
     def xcom_push(self, *, key: str, value: Any) -> None:
         self.pushed[key] = value
 
@@ -91,7 +94,10 @@ class FakeInstance:
 
 
 class FakeDag:
-    tasks: tuple[Any, ...] = ()
+    def get_task_breadcrumbs(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return []
+
+    tasks: tuple[Any, ...] = (SimpleNamespace(task_id="dump", is_mapped=True),)
 
 
 def context(
@@ -223,6 +229,49 @@ def test_errors_of_the_runner_decide_too(play: Any) -> None:
 
 def test_a_time_limit_is_no_reason_to_try_again(play: Any) -> None:
     play(AirflowTaskTimeout("late"))
+def test_a_try_that_fails_leaves_its_reason(play: Any) -> None:
+    long = Envelope(step="s", ok=False, exit_code=ExitCode.PERMANENT, message="shard0\n" + "x" * 1000)
+    expected = {
+        failed(ExitCode.TRANSIENT): "as it is",
+        failed(ExitCode.CONFIGURATION): "as it is (configuration)",
+        ConfigurationError("no such connection"): "no such connection (configuration)",
+        long: "shard0 " + "x" * 390 + "...",
+    }
+    for answer, reason in expected.items():
+        play(answer)
+        given = context()
+        with pytest.raises((MongoBackupError, AirflowFailException)):
+            backup().execute(given)
+        assert given["ti"].pushed == {"reason": reason}
+
+
+def test_a_reason_that_cannot_be_left_is_still_raised(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(self: Any, **_: Any) -> None:
+        raise OSError("the API server is away")
+
+    monkeypatch.setattr(FakeInstance, "xcom_push", away)
+    play(failed(ExitCode.TRANSIENT))
+    with pytest.raises(TransientError, match="as it is"):
+        backup().execute(context())
+
+
+def test_a_run_in_the_queue_has_no_reason_to_leave(play: Any) -> None:
+    play(failed(ExitCode.BUSY))
+    given = context()
+    with pytest.raises(AirflowRescheduleException):
+        backup().execute(given)
+    assert given["ti"].pushed == {}
+
+
+def test_metrics_of_a_failed_run_need_no_connection(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_ENCRYPTION")
+    played = play(done(pushed=True))
+    backup(BackupMetricsOperator, step="push_metrics").execute(context(states={"prepare": "failed"}))
+    assert played.calls[0].credentials.get_secret_value() == "{}"
+    with pytest.raises(AirflowFailException, match="there is no Airflow Connection 'encryption'"):
+        backup(BackupMetricsOperator, step="push_metrics").execute(context(states={"commit_snapshot": "success"}))
+
+
     with pytest.raises(AirflowFailException, match="time limit"):
         backup().execute(context())
     operator = backup()
@@ -290,10 +339,11 @@ def test_nothing_is_committed_without_all_dumps(play: Any) -> None:
 # The verdict
 
 
-def finish(states: dict[str, str], *, try_number: int = 1) -> Any:
+def finish(states: dict[str, str], *, try_number: int = 1, reasons: dict[str, str] | None = None) -> Any:
     operator = backup(FinishBackupOperator, step="finish")
     operator.as_teardown(on_failure_fail_dagrun=True)
-    return operator.execute(context(states={**states, "finish": "running"}, try_number=try_number))
+    left = {f"{task}:reason": reason for task, reason in (reasons or {}).items()}
+    return operator.execute(context(left, states={**states, "finish": "running"}, try_number=try_number))
 
 
 WELL = {"prepare": "success", "dump_0": "success", "commit_snapshot": "success", "push_metrics": "success"}
@@ -302,18 +352,30 @@ WELL = {"prepare": "success", "dump_0": "success", "commit_snapshot": "success",
 def test_a_clean_run(play: Any) -> None:
     played = play(done(swept=[]))
     assert finish(WELL) == {"swept": []}
-    assert played.calls[0].request.states == WELL
+    assert played.calls[0].request.states == {"dump[0]" if task == "dump_0" else task: "success" for task in WELL}
 
 
 def test_sweeps_before_it_judges(play: Any) -> None:
     played = play(done(swept=["unlocked rs"]))
-    with pytest.raises(AirflowFailException, match=r"there is no snapshot of this run: dump_0 failed"):
+    with pytest.raises(AirflowFailException, match=r"there is no snapshot of this run: dump\[0\] failed"):
         finish({**WELL, "dump_0": "failed", "commit_snapshot": "skipped"})
     assert len(played.calls) == 1
 
 
 def test_a_complete_snapshot_in_a_run_that_is_not_clean(play: Any) -> None:
     play(done())
+def test_says_why_tasks_failed(play: Any) -> None:
+    play(done())
+    states = {**WELL, "dump_0": "failed", "dump_1": "failed", "commit_snapshot": "skipped", "push_metrics": "failed"}
+    reasons = {"dump[1]": "shard1 is away", "push_metrics": "no room", "prepare": "of an older try"}
+    with pytest.raises(AirflowFailException) as raised:
+        finish(states, reasons=reasons)
+    assert str(raised.value) == (
+        "there is no snapshot of this run: dump[0] failed, dump[1] failed, push_metrics failed, "
+        "commit_snapshot skipped; dump[1]: shard1 is away; push_metrics: no room"
+    )
+
+
     with pytest.raises(AirflowFailException, match=r"the snapshot is complete .*: apply_retention failed"):
         finish({**WELL, "apply_retention": "failed"})
 
