@@ -1,4 +1,4 @@
-"""Maintenance: one Airflow DAG for the repository of each BackupConfiguration."""
+"""Maintenance: one Airflow DAG for the repository of each BackupConfiguration, and for each copy."""
 
 from pathlib import Path
 

@@ -323,6 +323,7 @@ def metrics() -> str:
             rows.append(
                 f"| `{metric.name}` | {', '.join(f'`{one}`' for one in metric.labels)} | {_cell(metric.words)} |"
             )
+        key += f" (of a copy by `{each.of_copies}` too)" if each.of_copies else ""
         sections.append(f'## {each.subject}\n\n`job="{each.job}"`, grouped by {key}.\n\n' + "\n".join(rows))
     return "\n\n".join(sections) + "\n"
 

@@ -24,6 +24,6 @@ class Subject:
     targets: Mapping[str, AppBinding] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """`shop/nightly`, or `shop` for a restore."""
-        name = self.objects.configuration.name
+        """`shop/nightly`, or `shop` for a restore, or `shop.offsite` for a copy."""
+        name = self.objects.name
         return f"{name}/{self.session}" if self.session else name

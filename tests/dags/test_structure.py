@@ -181,6 +181,30 @@ def test_copies_come_before_retention_and_do_not_keep_it_back(load: Load) -> Non
     assert dag.get_task("apply_retention").trigger_rule == "all_done_min_one_success"
 
 
+def test_a_copy_is_looked_after_by_a_dag_of_its_own_and_can_be_read(load: Load) -> None:
+    copies = [
+        {"name": "offsite", "storage": {"name": "second"}, "maintenance": {"schedule": "0 3 1 * *", "prune": False}},
+        {"name": "other", "storage": {"name": "store"}, "repository": "elsewhere"},
+    ]
+    document = shop(copies=copies)
+    document["spec"]["verification"] = {}
+    dags = load(local_storage(Path("/offsite"), name="second"), document).dags
+    schedules = {name: dag.schedule.expression for name, dag in dags.items() if name.startswith("maintain.")}
+    assert schedules == {
+        "maintain.shop": "0 12 * * 0",
+        "maintain.shop.offsite": "0 3 1 * *",
+        "maintain.shop.other": "0 12 * * 0",
+    }
+    assert order(dags["maintain.shop.offsite"]) == order(dags["maintain.shop"])
+    task = dags["maintain.shop.offsite"].get_task("prune")
+    assert task.subject.objects.storage.name == "second"
+    assert not task.subject.objects.configuration.spec.maintenance.prune
+    for name in ("restore.shop", "verify.shop"):
+        field = dags[name].params.get_param("copy")
+        assert field.value == "-"
+        assert field.schema["enum"] == ["-", "offsite", "other"]
+
+
 def test_who_is_told(load: Load) -> None:
     """By `finish`, which judges the run, and by Airflow itself when no good run is there in time."""
     from airflow.serialization.serialized_objects import DagSerialization

@@ -107,6 +107,20 @@ class Objects(Model):
     retention: RetentionPolicy | None = None
     copies: tuple[CopyObjects, ...] = ()
     """Those of the session that was resolved; without a session those of all, each once."""
+    copy_name: str | None = None
+    """The copy that stands in the place of the repository (`of_copy`); None: the configuration's own repository."""
+
+    @property
+    def name(self) -> str:
+        """The configuration, or `<configuration>.<copy>`: how DAG ids and metrics name a repository."""
+        name = self.configuration.name
+        return f"{name}.{self.copy_name}" if self.copy_name else name
+
+    @property
+    def words(self) -> str:
+        """Which repository this is, for people."""
+        own = f"the repository of {self.configuration.name}"
+        return f"the copy {self.copy_name} of {own}" if self.copy_name else own
 
     def copy_named(self, name: str) -> CopyObjects:
         """The copy of this name.
@@ -132,6 +146,7 @@ class Objects(Model):
                 "storage": copy.settings.storage,
                 "repository": copy.settings.repository or self.configuration.repository_name,
                 "encryption": copy.settings.encryption or self.configuration.spec.encryption,
+                "maintenance": copy.settings.maintenance or self.configuration.spec.maintenance,
             }
         )
         return self.model_copy(
@@ -140,8 +155,13 @@ class Objects(Model):
                 "storage": copy.storage,
                 "retention": copy.retention,
                 "copies": (),
+                "copy_name": name,
             }
         )
+
+    def read_from(self, copy: str | None) -> Objects:
+        """These objects, or those of a copy (`of_copy`)."""
+        return self.of_copy(copy) if copy else self
 
 
 class Envelope(Model):
@@ -302,10 +322,15 @@ class CopyResult(Model):
 
     copy_name: str
     copied: tuple[str, ...] = ()
-    """Sets that came in now, the newest first."""
+    """Sets that came in now, the newest first; the first ones."""
+    copied_sets: int = 0
+    """How many."""
     forgotten: tuple[str, ...] = ()
+    """Sets that the policy does not keep; the first ones."""
     refused: tuple[str, ...] = ()
-    """Sets that the policy would not keep and that the store does not let go."""
+    """Sets that the policy does not keep and that the store does not let go; the first ones."""
+    refused_sets: int = 0
+    """How many."""
     sets: int
     """Complete sets of the session in the copy now."""
     newest_set: str | None = None

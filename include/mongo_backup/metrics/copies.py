@@ -56,7 +56,7 @@ def copy_group(metrics: CopyMetrics) -> MetricGroup:
     if metrics.done is not None:
         group.set(NEWEST, metrics.done.newest_time)
         group.set(SETS, metrics.done.sets)
-        group.set(COPIED, len(metrics.done.copied))
+        group.set(COPIED, metrics.done.copied_sets)
         group.set(READ, metrics.done.bytes)
-        group.set(REFUSED, len(metrics.done.refused))
+        group.set(REFUSED, metrics.done.refused_sets)
     return group

@@ -1,4 +1,4 @@
-"""Metrics of a verification; one group for each configuration."""
+"""Metrics of a verification; one group for each configuration, and for each copy of it that was verified."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class VerificationMetrics(Model):
     """What is told about one verification."""
 
     configuration: str
+    copy_name: str | None = None
+    """None: the set was read from the configuration's repository."""
     attempt: Attempt
     cluster_time: ClusterTime | None = None
     """Of the set that was verified."""
@@ -42,7 +44,8 @@ def push_verification(gateway: str, metrics: VerificationMetrics) -> MetricsResu
 
 def verification_group(metrics: VerificationMetrics) -> MetricGroup:
     """All metrics of one verification."""
-    group = MetricGroup(JOB, {"configuration": metrics.configuration})
+    copy = {"copy": metrics.copy_name} if metrics.copy_name else {}
+    group = MetricGroup(JOB, {"configuration": metrics.configuration, **copy})
     RUN.fill(group, metrics.attempt)
     if metrics.attempt.success:
         group.set(VERIFIED, metrics.cluster_time.t if metrics.cluster_time else None)

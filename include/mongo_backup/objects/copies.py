@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from mongo_backup.model import Model
 from mongo_backup.objects.base import CredentialsReference, Name, Reference
+from mongo_backup.objects.maintenance import MaintenanceSettings
 from mongo_backup.objects.quantities import Duration
 
 
@@ -26,3 +27,6 @@ class CopySettings(Model):
     copied."""
     timeout: Duration = timedelta(hours=12)
     """Longest time for what one run copies."""
+    maintenance: MaintenanceSettings | None = None
+    """How the copy is checked and pruned, by the DAG `maintain.<configuration>.<copy>`; none: as the configuration's
+    repository is. Nothing waits for it but a copying."""

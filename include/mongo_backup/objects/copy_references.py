@@ -61,12 +61,13 @@ def impossible_copies(configuration: BackupConfiguration, objects: ObjectSet) ->
                 f"the copy would be the repository of {whose} itself; name another BackupStorage, or another "
                 "`repository` (folder) in this one",
             )
-        first, meant = named.setdefault(copy.name, (session, (place, copy.encryption)))
-        if meant != (place, copy.encryption):
+        one = (place, copy.encryption, copy.maintenance)
+        first, meant = named.setdefault(copy.name, (session, one))
+        if meant != one:
             yield (
                 (*path, "name"),
-                f"session {first!r} has a copy {copy.name!r} with another storage, repository or encryption; "
-                "write the same there, or give this copy another name",
+                f"session {first!r} has a copy {copy.name!r} with another storage, repository, encryption or "
+                "maintenance; write the same there, or give this copy another name",
             )
         if placed.setdefault(place, copy.name) != copy.name:
             yield (

@@ -1,6 +1,7 @@
 """How a configuration's repository is looked after: the section `maintenance` of a BackupConfiguration.
 
-A repository belongs to one configuration, so it has no object of its own: `maintain.<configuration>` is its DAG.
+A repository belongs to one configuration, so it has no object of its own: `maintain.<configuration>` is its DAG, and
+`maintain.<configuration>.<copy>` that of a copy.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from airflow.sdk import DAG, get_parsing_context
 
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.objects.configuration import BackupConfiguration
+from mongo_backup.objects.copy_references import copies_of
 from mongo_backup.objects.loader import load_directory
 from mongo_backup.objects.object_set import ObjectSet
 from mongo_backup_airflow.builders.wiring import (
@@ -60,9 +61,14 @@ def verify_orders(objects: ObjectSet) -> Iterator[Order]:
 
 
 def maintain_orders(objects: ObjectSet) -> Iterator[Order]:
-    """One DAG for the repository of each configuration."""
+    """One DAG for the repository of each configuration, and one for each copy of it."""
     for configuration in objects.configurations():
-        yield maintain_dag_id(configuration.name), lambda name=configuration.name: _maintain(objects, name)  # type: ignore[misc]
+        copies = dict.fromkeys(copy.name for _, _, copy in copies_of(configuration))
+        for copy in (None, *copies):
+            yield (
+                maintain_dag_id(configuration.name, copy),
+                lambda name=configuration.name, copy=copy: _maintain(objects, name, copy),  # type: ignore[misc]
+            )
 
 
 def release_orders(objects: ObjectSet) -> Iterator[Order]:
@@ -92,10 +98,10 @@ def _verify(objects: ObjectSet, configuration: str) -> DAG:
     return build_verify_dag(Subject(objects=objects.resolve(configuration)))
 
 
-def _maintain(objects: ObjectSet, configuration: str) -> DAG:
+def _maintain(objects: ObjectSet, configuration: str, copy: str | None) -> DAG:
     from mongo_backup_airflow.builders.maintain import build_maintain_dag
 
-    return build_maintain_dag(Subject(objects=objects.resolve(configuration)))
+    return build_maintain_dag(Subject(objects=objects.resolve(configuration).read_from(copy)))
 
 
 def _release(objects: ObjectSet) -> DAG:

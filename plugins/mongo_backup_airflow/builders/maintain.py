@@ -1,4 +1,4 @@
-"""The DAG `maintain.<configuration>`: wiring alone.
+"""The DAGs `maintain.<configuration>` and `maintain.<configuration>.<copy>`: wiring alone.
 
 ::
 
@@ -30,12 +30,12 @@ MAX_RETRY_DELAY = timedelta(hours=1)
 
 
 def build_maintain_dag(subject: Subject) -> DAG:
-    """Build the DAG that looks after a configuration's repository."""
-    configuration = subject.objects.configuration
+    """Build the DAG that looks after a configuration's repository, or after the copy that stands in its place."""
+    configuration, copy = subject.objects.configuration, subject.objects.copy_name
     settings = configuration.spec.maintenance
     dag = DAG(
-        dag_id=wiring.maintain_dag_id(configuration.name),
-        description=f"Checks and prunes the repository of {configuration.name}",
+        dag_id=wiring.maintain_dag_id(configuration.name, copy),
+        description=f"Checks and prunes {subject.objects.words}",
         schedule=wiring.cron(settings.schedule, timezone=settings.timezone),
         is_paused_upon_creation=settings.paused,
         default_args=wiring.default_arguments(retries=RETRIES, delay=RETRY_DELAY, longest=MAX_RETRY_DELAY),

@@ -28,6 +28,7 @@ from mongo_backup_airflow.operators.restore import (
     RestoreMetricsOperator,
     RestoreStepOperator,
 )
+from mongo_backup_airflow.operators.source import source_form
 from mongo_backup_airflow.subject import Subject
 
 APPROVE = "approve"
@@ -73,6 +74,7 @@ def trigger_form(subject: Subject) -> dict[str, Param]:
             title="Snapshot",
             description_md="`latest` is the newest complete snapshot; or the id of one.",
         ),
+        **source_form(subject.objects),
         "target": Param(
             own,
             type="string",

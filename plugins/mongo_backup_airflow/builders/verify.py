@@ -19,6 +19,7 @@ from mongo_backup.objects.verification import VerificationSettings
 from mongo_backup_airflow.assets import unverified_asset
 from mongo_backup_airflow.builders import wiring
 from mongo_backup_airflow.builders.words import VERIFY_TASKS, verify_words
+from mongo_backup_airflow.operators.source import source_form
 from mongo_backup_airflow.operators.verify import (
     FinishVerificationOperator,
     VerificationMetricsOperator,
@@ -42,7 +43,7 @@ def build_verify_dag(subject: Subject) -> DAG:
         is_paused_upon_creation=settings.paused,
         default_args=wiring.default_arguments(retries=RETRIES, delay=RETRY_DELAY, longest=MAX_RETRY_DELAY),
         doc_md=verify_words(subject),
-        params=trigger_form(),
+        params=trigger_form(subject),
         **{
             **wiring.dag_arguments(configuration, family="verify", topology=subject.objects.target.spec.topology),
             "max_active_runs": 1,  # it holds nothing on the target, so it never stands in another run's way
@@ -61,7 +62,7 @@ def _schedule(configuration: str, settings: VerificationSettings) -> Any:
     return AssetOrTimeSchedule(timetable=timetable, assets=[asset]) if timetable else [asset]
 
 
-def trigger_form() -> dict[str, Param]:
+def trigger_form(subject: Subject) -> dict[str, Param]:
     """What the trigger form asks. The core checks the values again: forms are a convenience."""
     return {
         "snapshot": Param(
@@ -70,7 +71,8 @@ def trigger_form() -> dict[str, Param]:
             minLength=1,
             title="Snapshot",
             description_md="`latest` is the newest complete snapshot; or the id of one.",
-        )
+        ),
+        **source_form(subject.objects),
     }
 
 

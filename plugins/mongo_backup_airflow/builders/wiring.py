@@ -52,9 +52,9 @@ def restore_dag_id(configuration: str) -> str:
     return f"restore.{configuration}"
 
 
-def maintain_dag_id(configuration: str) -> str:
-    """The DAG that looks after a configuration's repository."""
-    return f"maintain.{configuration}"
+def maintain_dag_id(configuration: str, copy: str | None = None) -> str:
+    """The DAG that looks after a configuration's repository, or after a copy."""
+    return f"maintain.{configuration}.{copy}" if copy else f"maintain.{configuration}"
 
 
 def verify_dag_id(configuration: str) -> str:

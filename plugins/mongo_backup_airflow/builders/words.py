@@ -153,12 +153,14 @@ def maintain_words(subject: Subject) -> str:
         "Schedule": f"`{settings.schedule}` ({settings.timezone})" if settings.schedule else "by trigger only",
         "Check": f"the structure, and one part in {settings.check_parts} of the data each time",
         "Prune": "what no snapshot needs any more" if settings.prune else "nothing",
-        "Waits for a backup": f"up to {format_duration(settings.wait)}",
+        f"Waits for a {'copying' if objects.copy_name else 'backup'}": f"up to {format_duration(settings.wait)}",
     }
-    return (
-        f"# Maintenance of the repository of {objects.configuration.name}\n\n{_table(rows)}\n\n"
-        "It is alone on the repository: a backup or restore that runs is waited for, and one that begins waits for it."
+    alone = (
+        "A copying that runs is waited for, and one that begins waits for it; no backup does."
+        if objects.copy_name
+        else "A backup or restore that runs is waited for, and one that begins waits for it."
     )
+    return f"# Maintenance of {objects.words}\n\n{_table(rows)}\n\n{alone}"
 
 
 def verify_words(subject: Subject) -> str:

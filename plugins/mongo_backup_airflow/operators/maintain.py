@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mongo_backup.agent.maintain_contract import MaintainRequest, MaintainStep
 from mongo_backup.objects.base import CredentialsReference
-from mongo_backup_airflow.hooks.credentials import backup_references
+from mongo_backup_airflow.hooks.credentials import backup_references, repository_references
 from mongo_backup_airflow.operators.base import AgentOperator, run_identity
 from mongo_backup_airflow.operators.finish import FinishMixin, states_of_run, times_of_run
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MaintainOperator(AgentOperator):
-    """One step of a maintenance. Of the deployment it holds the lease alone, so that no backup begins meanwhile."""
+    """One step of a maintenance. Of the deployment it holds the lease, so that no backup begins meanwhile."""
 
     family = "maintain"
 
@@ -34,8 +34,9 @@ class MaintainOperator(AgentOperator):
         return {}
 
     def references(self, context: Context) -> Iterable[CredentialsReference | None]:
-        """The target's backup user, the store's key, the repository's password."""
-        return backup_references(self.subject.objects)
+        """The store's key, the repository's password; but for a copy the target's backup user as well."""
+        objects = self.subject.objects
+        return repository_references(objects) if objects.copy_name else backup_references(objects)
 
 
 class MaintenanceMetricsOperator(MaintainOperator):
@@ -49,10 +50,10 @@ class MaintenanceMetricsOperator(MaintainOperator):
             "pruned": context["ti"].xcom_pull(task_ids=MaintainStep.PRUNE.value),
         }
 
-
     def references(self, context: Context) -> Iterable[CredentialsReference | None]:
         """None: a Connection that is missing may be what made the run fail."""
         return ()
+
 
 class FinishMaintenanceOperator(FinishMixin, MaintainOperator):
     """Lets go of the target and of stale locks, then judges the run."""

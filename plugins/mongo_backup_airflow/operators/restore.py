@@ -14,6 +14,7 @@ from mongo_backup.objects.base import CredentialsReference
 from mongo_backup_airflow.hooks.credentials import restore_references
 from mongo_backup_airflow.operators.base import RESULT_KEY, AgentOperator, all_results, run_identity
 from mongo_backup_airflow.operators.finish import FinishMixin, states_of_run, times_of_run
+from mongo_backup_airflow.operators.source import source_of
 from mongo_backup_airflow.subject import Subject
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class RestoreStepOperator(AgentOperator):
         parameters = restore_parameters(context["params"], self.subject)
         return RestoreRequest(
             run=run_identity(context),
-            objects=self.subject.objects,
+            objects=source_of(context["params"], self.subject.objects)[0],
             target=self.target(parameters),
             parameters=parameters,
             try_number=ti.try_number,
@@ -56,7 +57,8 @@ class RestoreStepOperator(AgentOperator):
     def references(self, context: Context) -> Iterable[CredentialsReference | None]:
         """The users of source and target, the store's key, the repository's password."""
         target = self.target(restore_parameters(context["params"], self.subject))
-        return restore_references(self.subject.objects, target or self.subject.objects.target)
+        objects, _ = source_of(context["params"], self.subject.objects)
+        return restore_references(objects, target or objects.target)
 
 
 class PlanRestoreOperator(RestoreStepOperator):
@@ -107,12 +109,12 @@ class RestoreMetricsOperator(RestoreStepOperator):
             "verified": context["ti"].xcom_pull(task_ids=RestoreStep.VERIFY_RESTORE.value),
         }
 
-
-class FinishRestoreOperator(FinishMixin, RestoreStepOperator):
     def references(self, context: Context) -> Iterable[CredentialsReference | None]:
         """None: a Connection that is missing may be what made the run fail."""
         return ()
 
+
+class FinishRestoreOperator(FinishMixin, RestoreStepOperator):
     """Sweeps what the run may have left on the target, then judges the run."""
 
     complete_task = RestoreStep.VERIFY_RESTORE.value
@@ -131,7 +133,7 @@ def restore_parameters(params: Mapping[str, Any], subject: Subject) -> RestorePa
 
     :raises AirflowFailException: a value or a name is wrong. The form checks too, the REST API not everything.
     """
-    given = {name: value for name, value in dict(params).items() if value is not None}
+    _, given = source_of(params, subject.objects)
     if given.get("target") == subject.objects.target.name:
         del given["target"]
     try:

@@ -13,6 +13,7 @@ from mongo_backup.objects.base import CredentialsReference
 from mongo_backup_airflow.hooks.credentials import repository_references
 from mongo_backup_airflow.operators.base import AgentOperator, run_identity
 from mongo_backup_airflow.operators.finish import FinishMixin, states_of_run, times_of_run
+from mongo_backup_airflow.operators.source import source_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,10 +27,11 @@ class VerifyOperator(AgentOperator):
     def request(self, context: Context) -> VerifyRequest:
         """What the agent gets; each result of an earlier task as far as it is there."""
         ti = context["ti"]
+        objects, given = source_of(context["params"], self.subject.objects)
         return VerifyRequest(
             run=run_identity(context),
-            objects=self.subject.objects,
-            parameters=_parameters(dict(context["params"])),
+            objects=objects,
+            parameters=_parameters(given),
             try_number=ti.try_number,
             chosen=ti.xcom_pull(task_ids=VerifyStep.CHOOSE_SET.value),
             **self.more(context),
@@ -41,7 +43,7 @@ class VerifyOperator(AgentOperator):
 
     def references(self, context: Context) -> Iterable[CredentialsReference | None]:
         """The store's key and the repository's password."""
-        return repository_references(self.subject.objects)
+        return repository_references(source_of(context["params"], self.subject.objects)[0])
 
 
 class VerificationMetricsOperator(VerifyOperator):
@@ -55,12 +57,12 @@ class VerificationMetricsOperator(VerifyOperator):
             "verified": context["ti"].xcom_pull(task_ids=VerifyStep.RESTORE_AND_COMPARE.value),
         }
 
-
-class FinishVerificationOperator(FinishMixin, VerifyOperator):
     def references(self, context: Context) -> Iterable[CredentialsReference | None]:
         """None: a Connection that is missing may be what made the run fail."""
         return ()
 
+
+class FinishVerificationOperator(FinishMixin, VerifyOperator):
     """Sweeps what a verification that was killed left on this machine, then judges the run."""
 
     complete_task = VerifyStep.RESTORE_AND_COMPARE.value
@@ -78,7 +80,7 @@ def _parameters(params: dict[str, Any]) -> VerifyParameters:
     :raises AirflowFailException: a value or a name is wrong. The form checks too, the REST API not everything.
     """
     try:
-        return VerifyParameters.model_validate({name: value for name, value in params.items() if value is not None})
+        return VerifyParameters.model_validate(params)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'parameters'}: {e['msg']}" for e in error.errors())
         raise AirflowFailException(f"the verification's parameters are wrong: {problems}") from None

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mongo_backup.agent.contract import Objects, RunIdentity
+from mongo_backup.agent.contract import CopyObjects, Objects, RunIdentity
 from mongo_backup.agent.maintain_contract import MaintainRequest
 from mongo_backup.agent.steps import maintain
 from mongo_backup.connection import Connector
@@ -22,6 +22,7 @@ from mongo_backup.locks.target import occupy
 from mongo_backup.objects.addon import builtin_addon
 from mongo_backup.objects.app_binding import AppBinding
 from mongo_backup.objects.configuration import BackupConfiguration
+from mongo_backup.objects.copies import CopySettings
 from mongo_backup.objects.storage import BackupStorage
 from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.restic import Label, Repository
@@ -155,6 +156,33 @@ def test_a_backup_between_two_dumps_is_waited_for_too(house: House) -> None:
         maintain.finish(house.request(), house.credentials)
         occupy(connector, owner=backup)
         sweep(connector, backup)
+
+
+def test_a_copy_is_looked_after_without_the_target(house: House) -> None:
+    """A backup that holds the target does not wait for it, nor it for the backup."""
+    settings = {"name": "far", "storage": {"name": house.storage.name}, "maintenance": {"wait": "0s", "check_parts": 2}}
+    request = house.request()
+    copies = (
+        CopyObjects(settings=CopySettings.model_validate(settings | {"repository": "far"}), storage=house.storage),
+    )
+    objects = request.objects.model_copy(update={"copies": copies}).read_from("far")
+    request = request.model_copy(update={"objects": objects})
+    key = objects.configuration.spec.encryption.key
+    alone = Credentials(values={key: house.credentials.values[key]})
+    backup = "backup.shop.nightly/scheduled__9"
+    with (
+        Connector(binding=house.binding, credentials=house.credentials) as connector,
+        Repository.of(configuration=objects.configuration, storage=house.storage, credentials=alone) as copy,
+    ):
+        copy.ensure()
+        occupy(connector, owner=backup)
+        assert maintain.check(request, alone).parts == 2
+        assert maintain.prune(request, alone).sets == 0
+        assert maintain.finish(request, alone).swept == ()
+        assert copy.snapshots(tags=("part=maintenance",))
+        sweep(connector, backup)
+    with house.open() as own:
+        assert own.snapshots() == ()
 
 
 def test_a_killed_prune_is_finished_by_the_next(house: House) -> None:

@@ -15,7 +15,9 @@ from sandbox.promtool import promtool
 
 FOLDER = Path(__file__).parents[3] / "include" / "monitoring"
 LABELS = {
-    metric.name: {*subject.key, *metric.labels, "job", "instance"} for subject in SUBJECTS for metric in subject.metrics
+    metric.name: {*subject.labels, *metric.labels, "job", "instance"}
+    for subject in SUBJECTS
+    for metric in subject.metrics
 }
 METRIC = re.compile(r"\bmongo_backup\w*")
 SELECTED = re.compile(r"\b(mongo_backup\w*)(?:\{([^}]*)\})?")

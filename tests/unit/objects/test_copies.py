@@ -107,7 +107,7 @@ def test_a_copy_takes_the_place_of_the_repository(tmp_path: Path) -> None:
         (
             "{name: far, storage: {name: offsite}}",
             "{name: far, storage: {name: offsite}, repository: x}",
-            "session 'nightly' has a copy 'far' with another storage, repository or encryption",
+            "session 'nightly' has a copy 'far' with another storage, repository, encryption or maintenance",
         ),
         (
             "{name: far, storage: {name: offsite}}",

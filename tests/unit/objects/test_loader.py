@@ -196,7 +196,8 @@ def test_load_file_reads_one(tmp_path: Path) -> None:
         (
             "  encryption:",
             '  schedule: "0 2 * * *"\n  encryption:',
-            "shop.yaml:26: spec.schedule: is no field here; it belongs to `spec.maintenance` or `spec.sessions[]`",
+            "shop.yaml:26: spec.schedule: is no field here; it belongs to `spec.maintenance` or "
+            "`spec.sessions[].copies[].maintenance` or `spec.sessions[]`",
         ),
         (
             'schedule: "0 2 * * *"',

@@ -44,8 +44,10 @@ def copy(request: BackupRequest, credentials: Credentials) -> CopyResult:
     return CopyResult(
         copy_name=one.settings.name,
         copied=done.copied[:TOLD],
+        copied_sets=len(done.copied),
         forgotten=done.forgotten[:TOLD],
         refused=done.refused[:TOLD],
+        refused_sets=len(done.refused),
         sets=done.sets,
         newest_set=done.newest_set,
         newest_time=done.newest_time.timestamp() if done.newest_time else None,

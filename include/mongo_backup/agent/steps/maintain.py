@@ -95,7 +95,7 @@ def push_metrics(request: MaintainRequest, credentials: Credentials) -> MetricsR
     return push_maintenance(
         settings.pushgateway,
         MaintenanceMetrics(
-            repository=request.objects.configuration.name,
+            repository=request.objects.name,
             attempt=Attempt.now(
                 success=request.states.get(MaintainStep.PRUNE) == "success",
                 seconds=request.run_seconds or sum(request.step_seconds.values()),
@@ -123,6 +123,8 @@ def finish(request: MaintainRequest, credentials: Credentials) -> FinishResult:
 
 
 def _leave_target(request: MaintainRequest, credentials: Credentials) -> tuple[str, ...]:
+    if request.objects.copy_name is not None:
+        return ()
     try:
         with Connector(binding=request.objects.target, credentials=credentials) as connector:
             discover(connector)
@@ -164,9 +166,13 @@ def _nobody_else(request: MaintainRequest, credentials: Credentials) -> Iterator
     """Hold the target's lease, so that no backup or restore begins; wait for one that runs.
 
     restic's own exclusive lock alone would break a backup that begins meanwhile, with its members locked. A target that
-    does not answer is no reason to leave its repository alone: then restic's lock is all there is.
+    does not answer is no reason to leave its repository alone: then restic's lock is all there is. A copy is written
+    while nothing is held, by a task that waits for that lock: the target has no part in it.
     """
     with ExitStack() as stack:
+        if request.objects.copy_name is not None:
+            yield
+            return
         try:
             connector = stack.enter_context(Connector(binding=request.objects.target, credentials=credentials))
             discover(connector)  # the journal waits minutes for a target that does not answer

@@ -92,11 +92,12 @@ def push_metrics(request: VerifyRequest, credentials: Credentials) -> MetricsRes
         settings.pushgateway,
         VerificationMetrics(
             configuration=request.objects.configuration.name,
+            copy_name=request.objects.copy_name,
             attempt=Attempt.now(
                 success=request.states.get(VerifyStep.RESTORE_AND_COMPARE) == "success",
                 seconds=request.run_seconds or sum(request.step_seconds.values()),
                 step_seconds=request.step_seconds,
-                schedule=request.settings.schedule,
+                schedule=None if request.objects.copy_name else request.settings.schedule,
             ),
             cluster_time=found.cluster_time if found else None,
             namespaces=found.namespaces if found else 0,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,18 +16,20 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
 )
 
-from mongo_backup.agent.contract import BackupRequest, Envelope, Objects
+from mongo_backup.agent.contract import BackupRequest, CopyObjects, Envelope, Objects
 from mongo_backup.agent.restore_contract import RestoreRequest
 from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError, PermanentError, TransientError
 from mongo_backup.objects.addon import builtin_addon
+from mongo_backup.objects.copies import CopySettings
+from mongo_backup.objects.storage import BackupStorage
 from mongo_backup_airflow import queueing
 from mongo_backup_airflow.operators import base
 from mongo_backup_airflow.operators.backup import (
+    BackupMetricsOperator,
     BackupOperator,
     CommitSnapshotOperator,
     DumpOperator,
     FinishBackupOperator,
-    BackupMetricsOperator,
     IdentifySecondariesOperator,
 )
 from mongo_backup_airflow.operators.restore import (
@@ -50,8 +54,6 @@ MEMBER = {"component": "rs", "role": "replica_set", "host": "h:1", "state": "SEC
 
 
 def subject(session: str | None = "manual", **spec: Any) -> Subject:
-    from pathlib import Path
-
     document = configuration(target="shop", **spec)
     document["spec"]["encryption"] = {"connection": "encryption"}
     objects = Objects.model_validate(
@@ -79,10 +81,10 @@ class FakeInstance:
     def xcom_pull(self, task_ids: str | list[str], key: str = "return_value", map_indexes: int | None = None) -> Any:
         if isinstance(task_ids, list):
             return self.results.get(task_ids[0], [None])
-        return self.results.get(task_ids if key == "return_value" else f"{task_ids}:{key}")
-
         if map_indexes is not None:
             task_ids += f"[{map_indexes}]" if map_indexes >= 0 else ""
+        return self.results.get(task_ids if key == "return_value" else f"{task_ids}:{key}")
+
     def xcom_push(self, *, key: str, value: Any) -> None:
         self.pushed[key] = value
 
@@ -92,11 +94,11 @@ class FakeInstance:
     def get_task_states(self, *, dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str]]:
         return {run_ids[0]: self.states}
 
-
-class FakeDag:
     def get_task_breadcrumbs(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         return []
 
+
+class FakeDag:
     tasks: tuple[Any, ...] = (SimpleNamespace(task_id="dump", is_mapped=True),)
 
 
@@ -227,8 +229,6 @@ def test_errors_of_the_runner_decide_too(play: Any) -> None:
         backup().execute(context())
 
 
-def test_a_time_limit_is_no_reason_to_try_again(play: Any) -> None:
-    play(AirflowTaskTimeout("late"))
 def test_a_try_that_fails_leaves_its_reason(play: Any) -> None:
     long = Envelope(step="s", ok=False, exit_code=ExitCode.PERMANENT, message="shard0\n" + "x" * 1000)
     expected = {
@@ -272,6 +272,8 @@ def test_metrics_of_a_failed_run_need_no_connection(play: Any, monkeypatch: pyte
         backup(BackupMetricsOperator, step="push_metrics").execute(context(states={"commit_snapshot": "success"}))
 
 
+def test_a_time_limit_is_no_reason_to_try_again(play: Any) -> None:
+    play(AirflowTaskTimeout("late"))
     with pytest.raises(AirflowFailException, match="time limit"):
         backup().execute(context())
     operator = backup()
@@ -362,8 +364,6 @@ def test_sweeps_before_it_judges(play: Any) -> None:
     assert len(played.calls) == 1
 
 
-def test_a_complete_snapshot_in_a_run_that_is_not_clean(play: Any) -> None:
-    play(done())
 def test_says_why_tasks_failed(play: Any) -> None:
     play(done())
     states = {**WELL, "dump_0": "failed", "dump_1": "failed", "commit_snapshot": "skipped", "push_metrics": "failed"}
@@ -376,6 +376,8 @@ def test_says_why_tasks_failed(play: Any) -> None:
     )
 
 
+def test_a_complete_snapshot_in_a_run_that_is_not_clean(play: Any) -> None:
+    play(done())
     with pytest.raises(AirflowFailException, match=r"the snapshot is complete .*: apply_retention failed"):
         finish({**WELL, "apply_retention": "failed"})
 
@@ -413,6 +415,26 @@ def test_a_restore_says_what_became_of_the_target(play: Any, drop: str, words: s
 
 def restore(kind: type[RestoreStepOperator] = RestoreStepOperator, **more: Any) -> RestoreStepOperator:
     return kind(task_id="t", subject=subject(None), step=more.pop("step", "plan_restore"), **more)
+
+
+@pytest.mark.parametrize(("params", "store"), [({}, "store"), ({"copy": "-"}, "store"), ({"copy": "far"}, "offsite")])
+def test_a_restore_reads_the_copy_that_the_form_names(
+    play: Any, monkeypatch: pytest.MonkeyPatch, params: dict[str, str], store: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FAR", '{"conn_type": "generic", "password": "of-the-copy"}')
+    made = restore(PlanRestoreOperator)
+    settings = {"name": "far", "storage": {"name": "offsite"}, "encryption": {"connection": "far"}}
+    copy = CopySettings.model_validate(settings)
+    storage = BackupStorage.model_validate(local_storage(Path("/offsite"), name="offsite"))
+    objects = made.subject.objects.model_copy(update={"copies": (CopyObjects(settings=copy, storage=storage),)})
+    made.subject = dataclasses.replace(made.subject, objects=objects)
+    played = play(done(components={"rs": "rs"}, words=[], warnings=[]))
+    made.execute(context(params=params))
+    asked = played.calls[0]
+    assert asked.request.objects.storage.name == store
+    assert ("connection:far" in asked.credentials.get_secret_value()) is (store == "offsite")
+    with pytest.raises(AirflowFailException, match=r"copy: .* has no copy 'near'; these exist: far"):
+        made.execute(context(params={"copy": "near"}))
 
 
 def test_the_plan_for_people_and_for_the_steps(play: Any) -> None:
