@@ -18,10 +18,14 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from mongo_backup.objects.configuration import BackupConfiguration, Session
 from mongo_backup.objects.notifications import Event, MailNotification, Notification, deadline_after
 from mongo_backup_airflow.notifiers.webhook import WebhookNotifier
+from mongo_backup_airflow.notifiers.words import SAID
 
-_WHAT = {"failure": "failed", "success": "succeeded", "late": "is late"}
-_REASON = "{{ (exception | default('', true)) | string | truncate(1000) | e }}"
 _RUN = "Run <code>{{ (dag_run.run_id or dag_run.dag_run_id) | e }}</code> of <code>{{ dag_run.dag_id | e }}</code>"
+_REASON = {
+    "failure": "{{ (exception | default('', true)) | string | truncate(1000) | e }}",
+    "success": "",
+    "late": "due {{ deadline.deadline_time | e }}, the run of that time is {{ dag_run.state | e }}",
+}
 
 
 def callbacks(configuration: BackupConfiguration) -> dict[str, Any]:
@@ -73,6 +77,6 @@ def _mail(mail: MailNotification | None, event: Event) -> tuple[type[BaseNotifie
     return SmtpNotifier, {
         "to": list(mail.to),
         "smtp_conn_id": mail.connection,
-        "subject": f"[mongo-backup] {{{{ dag_run.dag_id }}}} {_WHAT[event]}",
-        "html_content": f"<p>{_RUN} {_WHAT[event]}</p><p>{_REASON}</p>",
+        "subject": f"[mongo-backup] {{{{ dag_run.dag_id }}}} {SAID[event]}",
+        "html_content": f"<p>{_RUN} {SAID[event]}</p><p>{_REASON[event]}</p>",
     }

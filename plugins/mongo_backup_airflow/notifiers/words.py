@@ -7,7 +7,8 @@ from typing import Any
 
 LONGEST_REASON = 1000
 
-_SAID = {"failure": "failed", "success": "succeeded", "late": "has no good run by its deadline"}
+SAID = {"failure": "failed", "success": "succeeded", "late": "has no good run by its deadline"}
+"""What an event says of its run."""
 
 
 def facts(event: str, context: Mapping[str, Any]) -> dict[str, str]:
@@ -23,7 +24,7 @@ def facts(event: str, context: Mapping[str, Any]) -> dict[str, str]:
         "dag": dag,
         "run": run_id,
         "reason": reason,
-        "text": f"{dag} {_SAID[event]}: {reason or run_id}",
+        "text": f"{dag} {SAID[event]}: {reason or run_id}",
     }
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socketserver
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from email import message_from_string
+from datetime import timedelta
+from pkgutil import resolve_name
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,8 +14,10 @@ import pytest
 
 from mongo_backup.errors import ConfigurationError, PermanentError
 from mongo_backup.objects.configuration import BackupConfiguration
+from mongo_backup_airflow.builders.telling import callbacks, deadlines
 from mongo_backup_airflow.notifiers.webhook import WebhookNotifier
 from sandbox.listener import Listener
+from sandbox.mailbox import Mailbox, page
 from sandbox.objects import configuration
 
 TASK = {
@@ -28,18 +28,6 @@ DEADLINE = {
     "dag_run": {"dag_id": "backup.shop.nightly", "dag_run_id": "scheduled__1", "state": "failed"},
     "deadline": {"id": "1", "deadline_time": "2024-01-01T06:00:00+00:00"},
 }
-
-
-@contextmanager
-def serving(server: socketserver.BaseServer) -> Iterator[None]:
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
@@ -100,40 +88,34 @@ def test_what_goes_wrong_names_no_address(monkeypatch: pytest.MonkeyPatch, liste
         WebhookNotifier(connection="chat", event="success")(dict(TASK))
 
 
-class Mailbox(socketserver.StreamRequestHandler):
-    """As much of an SMTP server (RFC 5321) as takes one mail."""
-
-    mails: list[str]
-
-    def handle(self) -> None:
-        self.wfile.write(b"220 here\r\n")
-        text = ""
-        for line in self.rfile:
-            word = line.strip().upper()
-            if word == b"DATA":
-                self.wfile.write(b"354 go on\r\n")
-                while (part := self.rfile.readline()) not in (b".\r\n", b""):
-                    text += part.decode()
-                self.mails.append(text)
-            self.wfile.write(b"250 fine\r\n" if word != b"QUIT" else b"221 bye\r\n")
+def mail_of(monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox) -> dict[str, Any]:
+    monkeypatch.setenv("AIRFLOW_CONN_MAIL", json.dumps(mailbox.connection))
+    told = [{"on": ["failure", "late"], "mail": {"connection": "mail", "to": ["dba@shop.example"]}}]
+    session = {"schedule": "0 2 * * *", "deadline": "06:00"}
+    found = BackupConfiguration.model_validate(configuration(notifications=told, session=session))
+    return {**callbacks(found), **deadlines(found, found.spec.sessions[0])}
 
 
 def test_a_mail(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mongo_backup_airflow.builders.telling import callbacks
-
-    mails: list[str] = []
-    handler = type("Handler", (Mailbox,), {"mails": mails})
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
-    with serving(server):
-        extra = {"disable_ssl": True, "disable_tls": True, "from_email": "backup@shop.example"}
-        fields = {"conn_type": "smtp", "host": "127.0.0.1", "port": server.server_address[1], "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_MAIL", json.dumps(fields))
-        told = [{"on": ["failure"], "mail": {"connection": "mail", "to": ["dba@shop.example"]}}]
-        found = callbacks(BackupConfiguration.model_validate(configuration(notifications=told)))
-        assert found.keys() == {"on_failure_callback"}
+    with Mailbox() as mailbox:
+        found = mail_of(monkeypatch, mailbox)
+        assert found.keys() == {"on_failure_callback", "deadline"}
         found["on_failure_callback"][0](dict(TASK))
-    mail = message_from_string("".join(mails))
+    (mail,) = mailbox.mails
     assert mail["Subject"] == "[mongo-backup] backup.shop.nightly failed"
     assert mail["To"] == "dba@shop.example"
-    [part] = [part for part in mail.walk() if part.get_content_type() == "text/html"]
-    assert "dump[1] failed, &#34;x&#34;" in str(part.get_payload(decode=True))
+    assert "dump[1] failed, &#34;x&#34;" in page(mail)
+
+
+def test_a_mail_of_a_deadline_awaited_as_in_the_triggerer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Mailbox() as mailbox:
+        (alert,) = mail_of(monkeypatch, mailbox)["deadline"]
+        assert alert.interval == timedelta(hours=4)
+
+        async def tell() -> None:
+            await resolve_name(alert.callback.path)(**alert.callback.kwargs, context=DEADLINE)
+
+        asyncio.run(tell())
+    (mail,) = mailbox.mails
+    assert mail["Subject"] == "[mongo-backup] backup.shop.nightly has no good run by its deadline"
+    assert "due 2024-01-01T06:00:00+00:00, the run of that time is failed" in page(mail)
