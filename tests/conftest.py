@@ -58,7 +58,7 @@ def replica_set() -> Iterator[ReplicaSet]:
 @pytest.fixture(scope="session")
 def standalone() -> Iterator[Standalone]:
     """One server with authentication and without an oplog."""
-    with Standalone() as deployment:
+    with Standalone(parameters={"enableTestCommands": 1}) as deployment:
         yield deployment
 
 

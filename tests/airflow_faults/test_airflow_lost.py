@@ -7,8 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.integration.airflow.judge import ends_honestly, ends_red
-from tests.integration.airflow.stage import PATIENCE, Stage, alive
+from tests.integration.airflow.stage import PATIENCE, Stage
 
+from sandbox.faults.agents import alive
 from sandbox.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(1800)]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.integration.airflow.stage import CONFIGURATION, Stage, slow_database
 
@@ -14,6 +15,7 @@ from sandbox import objects
 from sandbox.airflow import Airflow
 from sandbox.cluster import ShardedCluster
 from sandbox.listener import Listener
+from sandbox.mailbox import Mailbox
 from sandbox.pushgateway import Pushgateway
 from sandbox.replica_set import ReplicaSet, Standalone
 from sandbox.sharding import create_database
@@ -24,6 +26,11 @@ SESSIONS = [
     {"name": "hasty", "retries": 0, "backup_timeout": "5s"},
     {"name": "windows", "retries": 0, "consistency": "snapshot"},
 ]
+
+PROVEN = "proven"
+"""A configuration whose backups are verified; one document of its database is one of the three that its check wants."""
+UNREADY = "unready"
+"""A configuration that names a Connection that is not there."""
 
 
 @contextmanager
@@ -37,7 +44,7 @@ def open_stage(
 ) -> Iterator[Stage]:
     """Config server and two shards of three members; in each shard a collection that can be made slow to read.
 
-    Beside it a replica set (configuration `set`) and a standalone (`single`).
+    Beside it a replica set (configuration `set`) and a standalone (`single`, and those that are named above).
 
     :param dags: another folder of DAG files.
     :param prepare: changes the Airflow before it is started.
@@ -47,6 +54,7 @@ def open_stage(
     with (
         ShardedCluster(parameters={"enableTestCommands": 1}) as cluster,
         Listener() as listener,
+        Mailbox() as mailbox,
         Pushgateway() as gateway,
     ):
         for shard in cluster.shard_names:
@@ -64,11 +72,12 @@ def open_stage(
             replica_set.app_binding("set"),
             standalone.app_binding("single"),
             objects.configuration(name="set", target="set"),
-            _talkative(listener, gateway),
+            *_talkative(listener, gateway),
         )
         credentials = objects.credentials(cluster)
         settings = {
             "AIRFLOW_CONN_CHAT": json.dumps({"conn_type": "http", "host": f"{listener.url}/chat"}),
+            "AIRFLOW_CONN_MAIL": json.dumps(mailbox.connection),
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
@@ -82,23 +91,34 @@ def open_stage(
                 credentials=credentials,
                 objects=config,
                 listener=listener,
+                mailbox=mailbox,
                 pushgateway=gateway,
             )
 
 
-def _talkative(listener: Listener, gateway: Pushgateway) -> dict[str, object]:
-    """A configuration that tells of all that happens: hooks, notifications, a deadline that is missed, metrics."""
+def _talkative(listener: Listener, gateway: Pushgateway) -> Iterator[dict[str, object]]:
+    """Configurations of the standalone that tell of all that happens: hooks, notifications, deadlines, metrics."""
     call = {"http": {"url": f"{listener.url}/hook"}}
     after = [{"name": when, "when": when, **call} for when in ("success", "failure", "always")]
     hooks = {"before": [{"name": "before", **call}], "after": after}
-    return objects.configuration(
-        name="single",
-        target="single",
-        session={"schedule": "@yearly", "deadline": "1s", "hooks": hooks},
-        restore={"hooks": hooks},
-        metrics={"pushgateway": gateway.url},
-        notifications=[{"on": ["failure", "success", "late"], "webhook": {"connection": "chat"}}],
-    )
+    chat = {"on": ["failure", "success", "late"], "webhook": {"connection": "chat"}}
+    mail = {"on": ["failure", "late"], "mail": {"connection": "mail", "to": ["dba@shop.example"]}}
+
+    def told(name: str, session: dict[str, Any], *more: object, **spec: Any) -> dict[str, object]:
+        return objects.configuration(
+            name=name,
+            target="single",
+            session={"hooks": hooks, "retries": 0, **session},
+            metrics={"pushgateway": gateway.url},
+            notifications=[chat, *more],
+            **spec,
+        )
+
+    clock = {"schedule": "0 2 1 1 *", "deadline": "06:00"}
+    check = {"name": "three orders", "namespace": f"{PROVEN}.orders", "count": 3}
+    yield told("single", {"schedule": "@yearly", "deadline": "1s"}, restore={"hooks": hooks})
+    yield told(UNREADY, clock, mail, encryption={"connection": "nowhere"})
+    yield told(PROVEN, {**clock, "include": [f"{PROVEN}.*"]}, verification={"after_backups": 2, "checks": [check]})
 
 
 def _configuration() -> dict[str, object]:

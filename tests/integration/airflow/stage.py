@@ -22,8 +22,10 @@ from mongo_backup.repository.restic import Repository
 from sandbox.airflow import Airflow
 from sandbox.airflow_client import AirflowClient
 from sandbox.cluster import CONFIG, ShardedCluster
+from sandbox.deployment import Deployment
 from sandbox.faults.agents import alive, is_agent, request_of
 from sandbox.listener import Listener
+from sandbox.mailbox import Mailbox
 from sandbox.pushgateway import Pushgateway
 from sandbox.waiting import wait_until
 
@@ -49,6 +51,7 @@ class Stage:
     objects: Path
     listener: Listener | None = None
     """What the configuration `single` tells of its runs comes here; None: on a stage of other servers."""
+    mailbox: Mailbox | None = None
     pushgateway: Pushgateway | None = None
 
     @property
@@ -76,18 +79,20 @@ class Stage:
             yield
 
     @contextlib.contextmanager
-    def fail_point(self, data: dict[str, Any], *hosts: str) -> Iterator[None]:
-        """Switch the server's fail point `failCommand` on, on these members."""
-        self._fail_point("alwaysOn", hosts, data)
+    def fail_point(self, data: dict[str, Any], *hosts: str, deployment: Deployment | None = None) -> Iterator[None]:
+        """Switch the server's fail point `failCommand` on, on these members.
+
+        :param deployment: theirs, if it is not the cluster.
+        """
+        clients = [(deployment or self.cluster).client(host=host) for host in hosts]
+        command = {"configureFailPoint": "failCommand"}
+        for client in clients:
+            client.admin.command({**command, "mode": "alwaysOn", "data": data})
         try:
             yield
         finally:
-            self._fail_point("off", hosts)
-
-    def _fail_point(self, mode: str, hosts: tuple[str, ...], data: dict[str, Any] | None = None) -> None:
-        for host in hosts:
-            command: dict[str, Any] = {"configureFailPoint": "failCommand", "mode": mode}
-            self.cluster.client(host=host).admin.command({**command, **({"data": data} if data else {})})
+            for client in clients:
+                client.admin.command({**command, "mode": "off"})
 
     def agents(self, step: str) -> list[psutil.Process]:
         """Living agents of a step, such as `backup.dump`."""

@@ -1,57 +1,20 @@
-"""Hooks, notifications, a missed deadline and metrics of a real Airflow's run."""
+"""Hooks, notifications, missed deadlines and metrics of a real Airflow's runs, good and failed ones."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from tests.integration.airflow.opening import UNREADY
 from tests.integration.airflow.stage import PATIENCE, Stage
+from tests.integration.airflow.telling import events_of, hooks_of, mails_of, metrics_of, reason_of
 
-from sandbox.waiting import wait_until
+from sandbox.mailbox import page
+from sandbox.replica_set import Standalone
 
 pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(900)]
 
 DAG = "backup.single.manual"
-
-
-def told(stage: Stage, path: str, **wanted: str) -> list[dict[str, Any]]:
-    """The documents that came to a path."""
-    assert stage.listener is not None
-    documents = [json.loads(each.body) for each in stage.listener.seen if each.path == path]
-    return [each for each in documents if wanted.items() <= each.items()]
-
-
-def hooks_of(stage: Stage, run: str) -> list[tuple[str, str, Any]]:
-    return [(each["hook"], each["outcome"], each["complete"]) for each in told(stage, "/hook", run=run)]
-
-
-def events_of(stage: Stage, run: str, *expected: str) -> list[dict[str, Any]]:
-    """Wait until these events of a run were told, and no others."""
-
-    def there() -> list[dict[str, Any]]:
-        found = told(stage, "/chat", run=run)
-        return found if {each["event"] for each in found} >= set(expected) else []
-
-    found = wait_until(there, what=f"{expected} of {run} are told", timeout=PATIENCE, interval=0.5)
-    assert sorted(each["event"] for each in found) == sorted(expected)
-    return found
-
-
-def metrics(stage: Stage, job: str, **labels: str) -> dict[str, float]:
-    """What the Pushgateway has of a group, by name, with `step` or the like behind a colon."""
-    assert stage.pushgateway is not None
-    own = {"job": job, "configuration": "single", **labels}
-    return {
-        ":".join(
-            [sample.name, *(sample.labels[name] for name in ("step", "component", "kind") if name in sample.labels)]
-        ): sample.value
-        for family in text_string_to_metric_families(stage.pushgateway.metrics())
-        for sample in family.samples
-        if own.items() <= sample.labels.items()
-    }
 
 
 def test_a_good_backup(stage: Stage) -> None:
@@ -60,10 +23,9 @@ def test_a_good_backup(stage: Stage) -> None:
     run = stage.client.trigger(DAG, logical_date=datetime.now(UTC))
     assert stage.client.wait(DAG, run, timeout=PATIENCE) == "success", stage.explain(DAG, run)
     assert hooks_of(stage, run) == [("before", "", None), ("success", "success", True), ("always", "success", True)]
-    events = events_of(stage, run, "success", "late")
-    late = next(each["text"] for each in events if each["event"] == "late")
+    late = events_of(stage, run, "success", "late")["late"]["text"]
     assert late.startswith(f"{DAG} has no good run by its deadline: due 20"), late
-    found = metrics(stage, "mongo_backup", session="manual")
+    found = metrics_of(stage, "single", session="manual")
     assert found["mongo_backup_last_attempt_success"] == 1
     assert found["mongo_backup_sets"] >= 1
     assert found["mongo_backup_component_lock_held_seconds:standalone"] == 0
@@ -72,3 +34,55 @@ def test_a_good_backup(stage: Stage) -> None:
     for step in ("prepare", "hooks_before", "dump", "commit_snapshot", "apply_retention"):
         assert found[f"mongo_backup_step_duration_seconds:{step}"] > 0
     assert found["mongo_backup_last_attempt_duration_seconds"] > found["mongo_backup_step_duration_seconds:dump"]
+
+
+def test_a_backup_that_fails_in_a_dump(stage: Stage, standalone: Standalone) -> None:
+    """After a good one, of which the metrics still tell."""
+    good = metrics_of(stage, "single", session="manual")["mongo_backup_last_success_timestamp_seconds"]
+    stage.wait_quiet()
+    standalone.client().unreadable.documents.insert_one({})
+    data = {"failCommands": ["find"], "namespace": "unreadable.documents", "errorCode": 96}
+    with stage.fail_point(data, *standalone.hosts(), deployment=standalone):
+        run = stage.client.trigger(DAG)
+        assert stage.client.wait(DAG, run, timeout=PATIENCE) == "failed"
+    standalone.client().drop_database("unreadable")
+    states = stage.client.states(DAG, run)
+    assert (states["dump[0]"], states["commit_snapshot"], states["push_metrics"]) == ("failed", "skipped", "success")
+    assert hooks_of(stage, run) == [("before", "", None), ("failure", "failure", False), ("always", "failure", False)]
+    assert reason_of(stage, run).startswith("dump[0] failed, apply_retention"), reason_of(stage, run)
+    told = events_of(stage, run, "failure")["failure"]["reason"]
+    assert told.startswith("there is no snapshot of this run: dump[0] failed, "), told
+    for words in (reason_of(stage, run), told):
+        assert "; dump[0]: " in words
+        assert "unreadable.documents" in words
+    found = metrics_of(stage, "single", session="manual")
+    assert found["mongo_backup_last_attempt_success"] == 0
+    assert found["mongo_backup_last_success_timestamp_seconds"] == good
+    assert found["mongo_backup_last_attempt_timestamp_seconds"] > good
+    assert found["mongo_backup_step_duration_seconds:dump"] > 0
+
+
+def test_a_backup_that_cannot_even_be_prepared(stage: Stage) -> None:
+    """A Connection is missing: the first failure of most people. Also a deadline that is a time of day."""
+    stage.wait_quiet()
+    dag = f"backup.{UNREADY}.manual"
+    run = stage.client.trigger(dag, logical_date=datetime(2024, 1, 1, 2, tzinfo=UTC))
+    assert stage.client.wait(dag, run, timeout=PATIENCE) == "failed"
+    states = stage.client.states(dag, run)
+    assert (states["prepare"], states["hooks_before"]) == ("failed", "upstream_failed")
+    assert (states["push_metrics"], states["hooks_after"]) == ("success", "success"), stage.explain(dag, run)
+    assert hooks_of(stage, run) == [("failure", "failure", False), ("always", "failure", False)]
+    missing = "prepare: there is no Airflow Connection 'nowhere'"
+    assert missing in reason_of(stage, run)
+    events, mails = events_of(stage, run, "failure", "late"), mails_of(stage, dag, count=2)
+    assert events["failure"]["reason"].startswith("there is no snapshot of this run: prepare failed, ")
+    assert missing in events["failure"]["reason"]
+    due = "due 2024-01-01T06:00:00+00:00, the run of that time is "
+    assert events["late"]["reason"].startswith(due), events["late"]
+    assert missing.replace("'", "&#39;") in page(mails["failed"])
+    assert due in page(mails["has no good run by its deadline"])
+    found = metrics_of(stage, UNREADY, session="manual")
+    assert found["mongo_backup_last_attempt_success"] == 0
+    assert found["mongo_backup_expected_interval_seconds"] == 366 * 86400
+    assert found["mongo_backup_step_duration_seconds:prepare"] > 0
+    assert "mongo_backup_last_success_timestamp_seconds" not in found
