@@ -16,6 +16,7 @@ from sandbox.airflow import Airflow
 from sandbox.cluster import ShardedCluster
 from sandbox.listener import Listener
 from sandbox.mailbox import Mailbox
+from sandbox.mongod import mongod_binary
 from sandbox.pushgateway import Pushgateway
 from sandbox.replica_set import ReplicaSet, Standalone
 from sandbox.sharding import create_database
@@ -116,9 +117,10 @@ def _talkative(listener: Listener, gateway: Pushgateway) -> Iterator[dict[str, o
 
     clock = {"schedule": "0 2 1 1 *", "deadline": "06:00"}
     check = {"name": "three orders", "namespace": f"{PROVEN}.orders", "count": 3}
+    verification = {"after_backups": 2, "mongod": mongod_binary(), "checks": [check]}
     yield told("single", {"schedule": "@yearly", "deadline": "1s"}, restore={"hooks": hooks})
     yield told(UNREADY, clock, mail, encryption={"connection": "nowhere"})
-    yield told(PROVEN, {**clock, "include": [f"{PROVEN}.*"]}, verification={"after_backups": 2, "checks": [check]})
+    yield told(PROVEN, {**clock, "include": [f"{PROVEN}.*"]}, verification=verification)
 
 
 def _configuration() -> dict[str, object]:
