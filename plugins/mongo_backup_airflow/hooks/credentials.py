@@ -7,6 +7,7 @@ of a connection's extras only those in `EXTRAS` do, each by its name: an extra m
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -138,16 +139,32 @@ def _aws_key(connection: str) -> dict[str, Any]:
         found = AwsBaseHook(aws_conn_id=connection, client_type="s3").get_session().get_credentials()
         key = found.get_frozen_credentials() if found is not None else None
     except (BotoCoreError, ClientError) as error:
-        raise TransientError(
-            f"connection {connection!r}: AWS handed out no key ({type(error).__name__}): "
-            "check its role, profile and region"
-        ) from error
+        words = (
+            f"connection {connection!r}: AWS handed out no key ({_reason(error)}): check its role, profile and region"
+        )
+        raise (ConfigurationError if _is_refusal(error) else TransientError)(words) from error
     if key is None:
         raise ConfigurationError(
             f"connection {connection!r} of type aws gives no key: write login and password, a role or a profile"
         )
     extra = {"session_token": key.token} if key.token else {}
     return {"username": key.access_key, "password": key.secret_key, "extra": extra}
+
+
+def _reason(error: Exception) -> str:
+    """What AWS says, by its code: its sentences may hold anything."""
+    return str(_answer(error, "Error").get("Code") or type(error).__name__)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether asking again is of no use: AWS answered, and was neither out of order nor asked too often."""
+    status = _answer(error, "ResponseMetadata").get("HTTPStatusCode", 500)
+    return 400 <= status < 500 and status != 429 and not re.search("Throttl|LimitExceeded", _reason(error))
+
+
+def _answer(error: Exception, part: str) -> dict[str, Any]:
+    found: dict[str, Any] = getattr(error, "response", {}).get(part, {})
+    return found
 
 
 def _mask(found: dict[str, Any]) -> None:
