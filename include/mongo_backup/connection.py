@@ -36,12 +36,28 @@ _RETRY_CODES = {6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435,
 (https://github.com/mongodb/specifications/blob/master/source/retryable-writes/retryable-writes.md)."""
 
 
+def said(error: PyMongoError) -> str:
+    """What the server said, with the name of its code.
+
+    The driver adds the server's whole reply, which people cannot read and which may hold the documents that were to be
+    written: that is left out.
+    """
+    text, whole, _ = str(error).partition(", full error: ")
+    if not isinstance(error, OperationFailure) or not whole:
+        return text
+    details = error.details or {}
+    first = next(iter(details.get("writeErrors") or ()), None)
+    if first is not None:
+        return f"{text}: {first.get('errmsg')}"
+    return f"{text} ({details.get('codeName') or error.code})"
+
+
 def translate(error: PyMongoError, *, doing: str, host: str) -> MongoBackupError:
     """Turn a driver's error into one of ours; `doing` says what was tried, such as "locking the member".
 
-    The driver's text is kept: it names hosts and codes, never passwords.
+    The server's words are kept: they name hosts and codes, never passwords.
     """
-    text = f"{doing} on {host} failed: {str(error)[:400]}"
+    text = f"{doing} on {host} failed: {said(error)[:400]}"
     if isinstance(error, OperationFailure):
         if error.code == _WRONG_CREDENTIALS:
             return ConfigurationError(_REFUSED.format(host=host))

@@ -14,7 +14,7 @@ from bson import Timestamp
 from pymongo.errors import OperationFailure
 
 from mongo_backup.catalog import CatalogEntry, catalog_digest, read_catalog
-from mongo_backup.connection import Connector
+from mongo_backup.connection import Connector, said
 from mongo_backup.locks.fsync import answers
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.namespaces import Selection
@@ -70,7 +70,7 @@ class MemberProbe:
                 except OperationFailure as error:
                     if error.code not in _UNREADABLE:
                         raise
-                    return f"{db}.{collection} on {self.member.host}: {str(error)[:200]}"
+                    return f"{db}.{collection} on {self.member.host}: {said(error)[:200]}"
         return None
 
     def _namespaces(self) -> Iterable[tuple[str, str]]:

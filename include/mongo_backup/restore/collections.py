@@ -9,7 +9,7 @@ from typing import Any
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure, PyMongoError
 
-from mongo_backup.connection import Client, mongo_errors, translate
+from mongo_backup.connection import Client, mongo_errors, said, translate
 from mongo_backup.errors import PermanentError, PreconditionError
 from mongo_backup.namespaces import BUCKETS_PREFIX
 from mongo_backup.restore.concerns import MAJORITY
@@ -121,7 +121,7 @@ class CollectionCreator:
         except OperationFailure as error:
             if error.code in _UNKNOWN_OPTION:
                 raise PermanentError(
-                    f"{self._host} refuses an option of {spec.namespace}: {str(error)[:300]}; restore into a server of"
+                    f"{self._host} refuses an option of {spec.namespace}: {said(error)[:300]}; restore into a server of"
                     " the version that it comes from, or leave it out by `exclude`"
                 ) from error
             raise translate(error, doing=f"creating {spec.namespace}", host=self._host) from error

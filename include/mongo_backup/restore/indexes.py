@@ -12,7 +12,7 @@ from typing import Any
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure, PyMongoError
 
-from mongo_backup.connection import Client, mongo_errors, translate
+from mongo_backup.connection import Client, mongo_errors, said, translate
 from mongo_backup.errors import MongoBackupError, PermanentError
 from mongo_backup.restore.concerns import MAJORITY
 from mongo_backup.restore.specs import CollectionSpec
@@ -117,7 +117,7 @@ def _without(index: dict[str, Any], option: str, spec: CollectionSpec, built: Bu
 def _refused(error: OperationFailure, host: str, spec: CollectionSpec) -> MongoBackupError:
     if error.code == _DUPLICATE_KEY:
         return PermanentError(
-            f"a unique index of {spec.namespace} cannot be built on {host}: {str(error)[:300]}; the documents that were"
-            " there before the restore and those of the backup hold the same value"
+            f"a unique index of {spec.namespace} cannot be built on {host}: {said(error)[:300]}; the documents that"
+            " were there before the restore and those of the backup hold the same value"
         )
     return translate(error, doing=f"building indexes of {spec.namespace}", host=host)

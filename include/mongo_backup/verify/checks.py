@@ -13,7 +13,7 @@ from bson.errors import BSONError
 from pymongo.collection import Collection
 from pymongo.errors import ExecutionTimeout, OperationFailure
 
-from mongo_backup.connection import Client, mongo_errors
+from mongo_backup.connection import Client, mongo_errors, said
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.model import Model
 from mongo_backup.objects.verification import Check
@@ -63,7 +63,7 @@ def _compare(collection: Collection[dict[str, Any]], check: Check) -> tuple[list
     except OperationFailure as error:
         if error.timeout:
             raise
-        return [f"the server refuses the question: {str(error)[:_SHOWN]}"], ""
+        return [f"the server refuses the question: {said(error)[:_SHOWN]}"], ""
     return problems, ", ".join(found)
 
 
