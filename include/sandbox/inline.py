@@ -18,7 +18,6 @@ from mongo_backup.agent.contract import (
     DumpResult,
     LockResult,
     MembersResult,
-    Objects,
     PrepareResult,
     RunIdentity,
 )
@@ -26,6 +25,7 @@ from mongo_backup.agent.registry import find_step
 from mongo_backup.credentials import Credentials
 from mongo_backup.model import Model
 from mongo_backup.objects.app_binding import TopologyKind
+from mongo_backup.objects.resolved import Objects
 from mongo_backup.topology.model import ChosenMember, ComponentRole
 
 ResultModel = TypeVar("ResultModel", bound=Model)

@@ -6,11 +6,12 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from mongo_backup.agent.contract import FinishResult, Objects, RunIdentity
+from mongo_backup.agent.contract import FinishResult, RunIdentity
 from mongo_backup.agent.registry import find_step
 from mongo_backup.agent.verify_contract import ChooseResult, VerificationResult, VerifyParameters, VerifyRequest
 from mongo_backup.credentials import Credentials
 from mongo_backup.model import Model
+from mongo_backup.objects.resolved import Objects
 from mongo_backup.objects.verification import VerificationSettings
 from sandbox.mongod import mongod_binary
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.credentials import Credentials
 from mongo_backup.objects.loader import load_directory
+from mongo_backup.objects.resolved import Objects
 from sandbox import objects
 from sandbox.airflow import Airflow
 from sandbox.cluster import ShardedCluster

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.objects.app_binding import AppBinding
+from mongo_backup.objects.resolved import Objects
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

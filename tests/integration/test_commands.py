@@ -22,8 +22,9 @@ from mongo_backup.manifest.store import archive_file, commit
 from mongo_backup.objects.app_binding import AppBinding, TopologyKind
 from mongo_backup.objects.configuration import Consistency
 from mongo_backup.objects.loader import load_directory
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 from mongo_backup.topology.model import ChosenMember, ComponentRole, ReadMode
 from sandbox.replica_set import ReplicaSet
 from sandbox.waiting import wait_until

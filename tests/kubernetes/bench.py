@@ -13,11 +13,12 @@ from typing import Any
 from kubernetes.client import ApiException
 from pydantic import SecretStr
 
-from mongo_backup.agent.contract import BackupRequest, Envelope, Objects, RunIdentity
+from mongo_backup.agent.contract import BackupRequest, Envelope, RunIdentity
 from mongo_backup.credentials import Credentials
 from mongo_backup.objects.addon import Function
 from mongo_backup.objects.configuration import Execution
 from mongo_backup.objects.loader import load_directory
+from mongo_backup.objects.resolved import Objects
 from mongo_backup_airflow.runners.base import StepCall
 from mongo_backup_airflow.runners.kubernetes import KubernetesRunner
 from sandbox import objects

@@ -6,9 +6,10 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from mongo_backup.agent.contract import Objects, RunIdentity
+from mongo_backup.agent.contract import RunIdentity
 from mongo_backup.model import Model
 from mongo_backup.objects.maintenance import MaintenanceSettings
+from mongo_backup.objects.resolved import Objects
 
 
 class MaintainStep(StrEnum):

@@ -7,11 +7,12 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from mongo_backup.agent.contract import Objects, RunIdentity, RunOutcome
+from mongo_backup.agent.contract import RunIdentity, RunOutcome
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.model import Model
 from mongo_backup.objects.app_binding import AppBinding, TopologyKind
 from mongo_backup.objects.configuration import Consistency
+from mongo_backup.objects.resolved import Objects
 
 
 class RestoreStep(StrEnum):

@@ -7,10 +7,11 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from mongo_backup.agent.contract import Objects, RunIdentity
+from mongo_backup.agent.contract import RunIdentity
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.model import Model
 from mongo_backup.objects.configuration import Consistency
+from mongo_backup.objects.resolved import Objects
 from mongo_backup.objects.verification import VerificationSettings
 
 

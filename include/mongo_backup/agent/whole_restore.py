@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from mongo_backup.agent.contract import BalancerResult, Objects, RunIdentity
+from mongo_backup.agent.contract import BalancerResult, RunIdentity
 from mongo_backup.agent.registry import find_step
 from mongo_backup.agent.restore_contract import (
     DropResult,
@@ -23,6 +23,7 @@ from mongo_backup.agent.restore_contract import (
 from mongo_backup.credentials import Credentials
 from mongo_backup.model import Model
 from mongo_backup.objects.app_binding import AppBinding, TopologyKind
+from mongo_backup.objects.resolved import Objects
 
 ResultModel = TypeVar("ResultModel", bound=Model)
 

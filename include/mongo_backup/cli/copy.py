@@ -16,10 +16,10 @@ from mongo_backup.cli.tables import megabytes, table
 from mongo_backup.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from mongo_backup.agent.contract import CopyObjects, Objects
     from mongo_backup.copies.plan import CopyPlan
     from mongo_backup.copies.run import CopyDone
     from mongo_backup.credentials import Credentials
+    from mongo_backup.objects.resolved import CopyObjects, Objects
     from mongo_backup.repository.restic import Repository
 
 _HEAD = ("SESSION", "COPY", "SET", "COMPLETE SINCE", "WHAT")

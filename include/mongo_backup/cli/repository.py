@@ -45,7 +45,7 @@ def check(
 ) -> None:
     """Check the structure, and a part of the data if you name one. Exit code 13 if anything is damaged."""
     from mongo_backup.repository.damage import describe
-    from mongo_backup.repository.restic import DamagedError
+    from mongo_backup.repository.upkeep import DamagedError
 
     with _opened(configuration, objects, credentials, copy) as repository:
         try:

@@ -14,8 +14,8 @@ from mongo_backup.cli.common import DEFAULT_OBJECTS, CredentialsOption, ObjectsO
 from mongo_backup.cli.source import CopyOption, resolve
 
 if TYPE_CHECKING:
-    from mongo_backup.agent.contract import Objects
     from mongo_backup.manifest.catalog import SetCatalog
+    from mongo_backup.objects.resolved import Objects
     from mongo_backup.repository.restic import Repository
     from mongo_backup.retention.policy import RetentionPlan
 

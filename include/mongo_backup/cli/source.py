@@ -17,9 +17,9 @@ from mongo_backup.cli.common import load_credentials, load_objects
 from mongo_backup.errors import ConfigurationError, PreconditionError
 
 if TYPE_CHECKING:
-    from mongo_backup.agent.contract import Objects
     from mongo_backup.credentials import Credential, Credentials
     from mongo_backup.manifest.model import Manifest
+    from mongo_backup.objects.resolved import Objects
     from mongo_backup.objects.storage import StoreSpec
     from mongo_backup.repository.restic import Repository
 

@@ -13,8 +13,8 @@ from mongo_backup.cli.source import SET_HELP, ConfigurationArgument, CopyOption,
 from mongo_backup.cli.tables import megabytes
 
 if TYPE_CHECKING:
-    from mongo_backup.agent.contract import Objects
     from mongo_backup.manifest.model import Manifest
+    from mongo_backup.objects.resolved import Objects
 
 
 def verify(

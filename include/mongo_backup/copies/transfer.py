@@ -20,10 +20,12 @@ from mongo_backup.errors import PreconditionError, VerificationError
 from mongo_backup.manifest.catalog import SetEntry
 from mongo_backup.manifest.model import ComponentRecord, Copied, Manifest
 from mongo_backup.manifest.store import commit, read_manifest
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import PIPE_BYTES, BackupSink
 from mongo_backup.repository.read import SnapshotReader
 from mongo_backup.repository.records import Snapshot, Tree
-from mongo_backup.repository.restic import Label, RefusedDeletionError, Repository
+from mongo_backup.repository.restic import Repository
+from mongo_backup.repository.upkeep import RefusedDeletionError
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.errors import PreconditionError
 from mongo_backup.manifest.model import Manifest
 from mongo_backup.objects.addon import builtin_addon
 from mongo_backup.objects.base import KubernetesStyleObject
 from mongo_backup.objects.kinds import KINDS
+from mongo_backup.objects.resolved import Objects
 
 
 def objects_of(manifest: Manifest) -> Objects:

@@ -14,10 +14,11 @@ from mongo_backup.errors import PermanentError, PreconditionError, VerificationE
 from mongo_backup.manifest.catalog import MANIFEST, SetCatalog, SetEntry
 from mongo_backup.manifest.model import FORMAT_VERSION, Inventory, Manifest
 from mongo_backup.model import Model
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.read import read_file
 from mongo_backup.repository.records import Snapshot
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from mongo_backup.agent.contract import CopyObjects, Objects
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.objects.addon import Addon, builtin_addon
 from mongo_backup.objects.advice import similar
@@ -17,6 +16,7 @@ from mongo_backup.objects.documents import Document
 from mongo_backup.objects.kinds import KINDS
 from mongo_backup.objects.problems import ObjectError, error_text
 from mongo_backup.objects.references import problems_of
+from mongo_backup.objects.resolved import CopyObjects, Objects
 from mongo_backup.objects.retention import RetentionPolicy
 from mongo_backup.objects.storage import BackupStorage
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from mongo_backup.errors import MongoBackupError
 from mongo_backup.repository.records import FOUND, Snapshot
-from mongo_backup.repository.restic import DamagedError, Repository
+from mongo_backup.repository.restic import Repository
+from mongo_backup.repository.upkeep import DamagedError
 
 _PACKS = re.compile(
     r"Pack ID does not match, want ([0-9a-f]{64})|pack ([0-9a-f]{8,64})[:\s]+(?:does not exist|contains|unexpected)"

@@ -21,9 +21,10 @@ from pydantic import ValidationError
 
 from mongo_backup.errors import MongoBackupError, PermanentError, VerificationError
 from mongo_backup.processes import Completed, Drain, GuardedProcess
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.outcome import plain
 from mongo_backup.repository.records import BackupSummary
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 
 logger = logging.getLogger(__name__)
 

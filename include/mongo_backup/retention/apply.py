@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from mongo_backup import clock
 from mongo_backup.manifest.catalog import SetCatalog, SetEntry
 from mongo_backup.objects.retention import RetentionSpec
-from mongo_backup.repository.restic import RefusedDeletionError, Repository
+from mongo_backup.repository.restic import Repository
+from mongo_backup.repository.upkeep import RefusedDeletionError
 from mongo_backup.retention.policy import PINNED, RetentionPlan, SetTime, plan_retention, plan_words
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ import json
 from mongo_backup import clock
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.manifest.catalog import MARK, SetCatalog, SetEntry
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 
 MARK_FILE = "/mark.json"
 

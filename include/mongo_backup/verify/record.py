@@ -16,7 +16,8 @@ from mongo_backup.errors import MongoBackupError
 from mongo_backup.manifest.catalog import VERIFICATION, SetCatalog, SetEntry
 from mongo_backup.manifest.store import read_document, write_document
 from mongo_backup.model import Model
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.labels import Label
+from mongo_backup.repository.restic import Repository
 from mongo_backup.verify.checks import CheckResult
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.archive.reader import Block, read_archive
 from mongo_backup.balancer import Balancer
 from mongo_backup.connection import Connector
@@ -26,6 +25,7 @@ from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.model import ComponentRecord
 from mongo_backup.manifest.store import read_manifest
 from mongo_backup.objects.app_binding import TopologyKind
+from mongo_backup.objects.resolved import Objects
 from mongo_backup.repository.read import SnapshotReader
 from mongo_backup.repository.records import Snapshot
 from mongo_backup.repository.restic import Repository

@@ -13,11 +13,11 @@ from typing import Self
 
 import psutil
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.agent.restore_contract import RestoreParameters
 from mongo_backup.errors import PermanentError
 from mongo_backup.namespaces import JOURNAL_COLLECTION, JOURNAL_DB
 from mongo_backup.objects.loader import load_directory
+from mongo_backup.objects.resolved import Objects
 from mongo_backup.repository.restic import REPOSITORY_VERSION
 from sandbox import objects as documents
 from sandbox.cluster import CONFIG, ShardedCluster

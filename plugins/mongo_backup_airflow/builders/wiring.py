@@ -17,8 +17,8 @@ from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.objects.configuration import BackupConfiguration, Concurrency
+from mongo_backup.objects.resolved import Objects
 from mongo_backup_airflow.builders.telling import callbacks
 from mongo_backup_airflow.delays import demonstration_delay
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mongo_backup.agent.contract import CopyObjects
 from mongo_backup.objects.configuration import Consistency, Session
 from mongo_backup.objects.hooks import Hooks
 from mongo_backup.objects.quantities import format_duration
+from mongo_backup.objects.resolved import CopyObjects
 from mongo_backup.objects.verification import VerificationSettings
 from mongo_backup_airflow.subject import Subject
 

@@ -16,10 +16,10 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 from pydantic import SecretStr
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.errors import ConfigurationError, TransientError
 from mongo_backup.objects.app_binding import AppBinding
 from mongo_backup.objects.base import CredentialsReference
+from mongo_backup.objects.resolved import Objects
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection

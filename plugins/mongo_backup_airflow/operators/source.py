@@ -8,8 +8,8 @@ from typing import Any
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.errors import ConfigurationError
+from mongo_backup.objects.resolved import Objects
 
 FIELD = "copy"
 OWN = "-"

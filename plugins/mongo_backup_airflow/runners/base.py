@@ -9,10 +9,11 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from mongo_backup.agent.contract import Envelope, Objects
+from mongo_backup.agent.contract import Envelope
 from mongo_backup.model import Model
 from mongo_backup.objects.addon import Function, TaskName
 from mongo_backup.objects.configuration import Execution
+from mongo_backup.objects.resolved import Objects
 
 
 @dataclass(frozen=True, kw_only=True)

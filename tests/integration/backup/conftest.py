@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.credentials import Credentials
 from mongo_backup.objects.loader import load_directory
+from mongo_backup.objects.resolved import Objects
 from sandbox import objects
 from sandbox.cluster import ShardedCluster
 from sandbox.deployment import Deployment

@@ -9,7 +9,6 @@ import bson
 import pytest
 from tests.integration.backup.conftest import ObjectsFor
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.agent.restore_contract import RestoreParameters
 from mongo_backup.archive.reader import Block, read_archive
 from mongo_backup.credentials import Credentials
@@ -18,6 +17,7 @@ from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.model import Manifest
 from mongo_backup.manifest.store import read_manifest
 from mongo_backup.objects.configuration import Consistency
+from mongo_backup.objects.resolved import Objects
 from mongo_backup.repository.read import SnapshotReader
 from mongo_backup.repository.restic import Repository
 from sandbox.cluster import ShardedCluster

@@ -15,16 +15,10 @@ import psutil
 import pytest
 from tests.integration.backup.conftest import ObjectsFor
 
-from mongo_backup.agent.contract import (
-    BalancerResult,
-    CommitResult,
-    Envelope,
-    MembersResult,
-    Objects,
-    PrepareResult,
-)
+from mongo_backup.agent.contract import BalancerResult, CommitResult, Envelope, MembersResult, PrepareResult
 from mongo_backup.credentials import CREDENTIALS_VARIABLE, Credentials
 from mongo_backup.errors import ExitCode, PreconditionError
+from mongo_backup.objects.resolved import Objects
 from sandbox.cluster import ShardedCluster
 from sandbox.faults.judge import nothing_is_held, snapshots
 from sandbox.inline import InlineBackup

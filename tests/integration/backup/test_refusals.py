@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from tests.integration.backup.conftest import ObjectsFor
 
-from mongo_backup.agent.contract import Objects, PrepareResult
+from mongo_backup.agent.contract import PrepareResult
 from mongo_backup.credentials import Credential, Credentials
 from mongo_backup.errors import (
     ConfigurationError,
@@ -18,6 +18,7 @@ from mongo_backup.errors import (
     TargetBusyError,
     TransientError,
 )
+from mongo_backup.objects.resolved import Objects
 from sandbox import objects as sandbox_objects
 from sandbox.cluster import ShardedCluster
 from sandbox.deployment import BACKUP_CONNECTION

@@ -14,9 +14,10 @@ from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.objects.configuration import Consistency
 from mongo_backup.objects.storage import LocalStore, StoreSpec
 from mongo_backup.objects.storage import S3Store as S3Spec
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.read import read_file
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 from mongo_backup.topology.model import ChosenMember, ComponentRole, ReadMode
 from sandbox.s3 import S3Store
 

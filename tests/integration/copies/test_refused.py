@@ -12,7 +12,8 @@ from tests.integration.copies.support import credential, day, repository, s3, sa
 
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.objects.retention import RetentionSpec
-from mongo_backup.repository.restic import RefusedDeletionError, Repository
+from mongo_backup.repository.restic import Repository
+from mongo_backup.repository.upkeep import RefusedDeletionError
 from mongo_backup.retention.apply import apply_plan, plan_for
 from sandbox.s3 import S3Store
 

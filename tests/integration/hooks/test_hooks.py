@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from mongo_backup import logs
-from mongo_backup.agent.contract import BackupRequest, HooksResult, Objects, RunIdentity, RunOutcome
+from mongo_backup.agent.contract import BackupRequest, HooksResult, RunIdentity, RunOutcome
 from mongo_backup.agent.registry import find_step
 from mongo_backup.agent.restore_contract import RestoreParameters, RestoreRequest
 from mongo_backup.credentials import Credential, Credentials
@@ -20,6 +20,7 @@ from mongo_backup.errors import PermanentError
 from mongo_backup.objects.addon import builtin_addon
 from mongo_backup.objects.app_binding import AppBinding
 from mongo_backup.objects.configuration import BackupConfiguration
+from mongo_backup.objects.resolved import Objects
 from mongo_backup.objects.storage import BackupStorage
 from sandbox import objects
 from sandbox.listener import Listener

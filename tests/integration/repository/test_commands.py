@@ -12,8 +12,9 @@ import pytest
 from mongo_backup.cli.main import main
 from mongo_backup.manifest.catalog import MANIFEST
 from mongo_backup.objects.storage import LocalStore
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 from sandbox import objects as written
 
 pytestmark = pytest.mark.integration

@@ -13,8 +13,9 @@ from mongo_backup.credentials import Credential
 from mongo_backup.errors import ConfigurationError, ConflictError, PermanentError, TransientError
 from mongo_backup.objects.storage import LocalStore, StoreSpec
 from mongo_backup.objects.storage import S3Store as S3StoreSpec
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 from sandbox.ports import lease_port
 from sandbox.s3 import S3Store
 from sandbox.waiting import wait_until

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mongo_backup.agent.contract import CopyObjects, Objects, RunIdentity
+from mongo_backup.agent.contract import RunIdentity
 from mongo_backup.agent.maintain_contract import MaintainRequest
 from mongo_backup.agent.steps import maintain
 from mongo_backup.connection import Connector
@@ -23,9 +23,11 @@ from mongo_backup.objects.addon import builtin_addon
 from mongo_backup.objects.app_binding import AppBinding
 from mongo_backup.objects.configuration import BackupConfiguration
 from mongo_backup.objects.copies import CopySettings
+from mongo_backup.objects.resolved import CopyObjects, Objects
 from mongo_backup.objects.storage import BackupStorage
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 from sandbox import objects as written
 from sandbox.replica_set import Standalone
 from sandbox.waiting import wait_until

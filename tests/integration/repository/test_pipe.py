@@ -19,10 +19,11 @@ from tests.integration.repository.conftest import PASSWORD, objects, s3_credenti
 
 from mongo_backup.errors import MongoBackupError, PermanentError, TransientError
 from mongo_backup.objects.storage import LocalStore
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.read import SnapshotReader
 from mongo_backup.repository.records import BackupSummary
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 from sandbox.s3 import S3Store
 from sandbox.waiting import wait_until
 

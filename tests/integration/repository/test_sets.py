@@ -25,9 +25,10 @@ from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.objects.configuration import Consistency
 from mongo_backup.objects.retention import RetentionSpec
 from mongo_backup.objects.storage import LocalStore
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.read import SnapshotReader, read_file
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 from mongo_backup.retention.apply import apply_plan, clean_incomplete, plan_for
 from mongo_backup.retention.marks import add_mark, any_set, remove_mark
 from mongo_backup.retention.policy import PINNED

@@ -9,9 +9,10 @@ import pytest
 from tests.integration.repository.conftest import PASSWORD
 
 from mongo_backup.objects.storage import LocalStore
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.read import SnapshotReader
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,9 @@ from pydantic import TypeAdapter
 
 from mongo_backup.credentials import Credential
 from mongo_backup.objects.storage import StoreSpec
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 
 
 def main() -> None:

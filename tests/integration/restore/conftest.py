@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mongo_backup.agent.contract import CommitResult, Objects
+from mongo_backup.agent.contract import CommitResult
 from mongo_backup.agent.restore_contract import RestoreParameters, VerifyResult
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
@@ -17,6 +17,7 @@ from mongo_backup.locks.release import release
 from mongo_backup.objects.addon import builtin_addon
 from mongo_backup.objects.app_binding import AppBinding
 from mongo_backup.objects.configuration import BackupConfiguration
+from mongo_backup.objects.resolved import Objects
 from mongo_backup.objects.storage import BackupStorage
 from sandbox import objects
 from sandbox.cluster import ShardedCluster

@@ -13,9 +13,10 @@ from tests.integration.stores.places import MISSING, Place, place
 from mongo_backup.credentials import Credential
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.objects.storage import StoreSpec
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.read import read_file
-from mongo_backup.repository.restic import Label, Repository
+from mongo_backup.repository.restic import Repository
 from sandbox.s3 import S3Store
 
 pytestmark = pytest.mark.integration

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from tests.unit.objects.test_loader import BINDING, POLICY, STORAGE, messages
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.errors import ConfigurationError
 from mongo_backup.manifest.model import Manifest
 from mongo_backup.manifest.objects import documents_of, missing_policies
 from mongo_backup.objects.loader import load_directory
 from mongo_backup.objects.object_set import ObjectSet
+from mongo_backup.objects.resolved import Objects
 
 OFFSITE = """
 apiVersion: mongo-backup/v1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mongo_backup.repository.damage import damaged_packs
-from mongo_backup.repository.restic import PROOF
+from mongo_backup.repository.upkeep import PROOF
 
 PACK, OTHER = "e7da" + 60 * "1", "4f92" + 60 * "2"
 

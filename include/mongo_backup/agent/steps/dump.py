@@ -18,8 +18,8 @@ from mongo_backup.errors import ConfigurationError
 from mongo_backup.manifest.model import Inventory
 from mongo_backup.manifest.store import archive_file, write_inventory
 from mongo_backup.namespaces import Selection
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
-from mongo_backup.repository.restic import Label
 from mongo_backup.topology.model import ChosenMember, ComponentRole
 
 logger = logging.getLogger(__name__)

@@ -21,8 +21,10 @@ from mongo_backup.metrics.attempt import Attempt
 from mongo_backup.metrics.maintenance import MaintenanceMetrics, push_maintenance
 from mongo_backup.objects.maintenance import MaintenanceSettings
 from mongo_backup.repository.damage import describe
+from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
-from mongo_backup.repository.restic import DamagedError, Label, Pruned, RefusedDeletionError, Repository
+from mongo_backup.repository.restic import Repository
+from mongo_backup.repository.upkeep import DamagedError, Pruned, RefusedDeletionError
 from mongo_backup.topology.discover import discover
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mongo_backup.agent.contract import CopyObjects, Objects
 from mongo_backup.objects.addon import builtin_addon
 from mongo_backup.objects.copies import CopySettings
+from mongo_backup.objects.resolved import CopyObjects, Objects
 from mongo_backup.objects.storage import BackupStorage
 from mongo_backup_airflow.hooks.credentials import copy_references, secret_names
 from sandbox.objects import API, configuration, local_storage

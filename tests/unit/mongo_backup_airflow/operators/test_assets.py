@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mongo_backup.agent.contract import Objects
 from mongo_backup.objects.addon import builtin_addon
 from mongo_backup.objects.app_binding import AppBinding
 from mongo_backup.objects.configuration import BackupConfiguration
+from mongo_backup.objects.resolved import Objects
 from mongo_backup.objects.storage import BackupStorage
 from mongo_backup_airflow.assets import snapshots_asset, unverified_alias
 from mongo_backup_airflow.operators.backup import CommitSnapshotOperator

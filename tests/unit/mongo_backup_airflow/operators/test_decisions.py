@@ -16,11 +16,12 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
 )
 
-from mongo_backup.agent.contract import BackupRequest, CopyObjects, Envelope, Objects
+from mongo_backup.agent.contract import BackupRequest, Envelope
 from mongo_backup.agent.restore_contract import RestoreRequest
 from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError, PermanentError, TransientError
 from mongo_backup.objects.addon import builtin_addon
 from mongo_backup.objects.copies import CopySettings
+from mongo_backup.objects.resolved import CopyObjects, Objects
 from mongo_backup.objects.storage import BackupStorage
 from mongo_backup_airflow import queueing
 from mongo_backup_airflow.operators import base
