@@ -5,8 +5,9 @@ from __future__ import annotations
 import socketserver
 import threading
 from dataclasses import dataclass, field
-from email import message_from_string
-from email.message import Message
+from email.message import EmailMessage
+from email.parser import Parser
+from email.policy import default
 from types import TracebackType
 
 
@@ -14,7 +15,7 @@ from types import TracebackType
 class Mailbox:
     """Takes every mail (as much of RFC 5321 as that needs)."""
 
-    mails: list[Message] = field(default_factory=list)
+    mails: list[EmailMessage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler())
@@ -39,7 +40,7 @@ class Mailbox:
                         self.wfile.write(b"354 go on\r\n")
                         while (part := self.rfile.readline()) not in (b".\r\n", b""):
                             text += part.decode()
-                        mailbox.mails.append(message_from_string(text))
+                        mailbox.mails.append(Parser(policy=default).parsestr(text))
                     self.wfile.write(b"250 fine\r\n" if word != b"QUIT" else b"221 bye\r\n")
 
         return Handler
@@ -56,8 +57,7 @@ class Mailbox:
         self._server.server_close()
 
 
-def page(mail: Message) -> str:
+def page(mail: EmailMessage) -> str:
     """The HTML of a mail."""
-    (part,) = (part for part in mail.walk() if part.get_content_type() == "text/html")
-    content = part.get_payload(decode=True)
-    return content.decode() if isinstance(content, bytes) else str(content)
+    (found,) = (part.get_content() for part in mail.walk() if part.get_content_type() == "text/html")
+    return str(found)

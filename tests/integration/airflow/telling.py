@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from email.message import Message
+from email.message import EmailMessage
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -42,12 +42,12 @@ def events_of(stage: Stage, run: str, *expected: str) -> dict[str, dict[str, Any
     return {each["event"]: each for each in found}
 
 
-def mails_of(stage: Stage, dag: str, *, count: int) -> dict[str, Message]:
+def mails_of(stage: Stage, dag: str, *, count: int) -> dict[str, EmailMessage]:
     """Wait until so many mails of a DAG have come; by what they say of it."""
     assert stage.mailbox is not None
     mails, start = stage.mailbox.mails, f"[mongo-backup] {dag} "
 
-    def there() -> dict[str, Message]:
+    def there() -> dict[str, EmailMessage]:
         found = {each["Subject"].removeprefix(start): each for each in mails if each["Subject"].startswith(start)}
         return found if len(found) >= count else {}
 
