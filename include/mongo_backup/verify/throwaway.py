@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from pymongo import MongoClient
@@ -63,12 +64,14 @@ class Throwaway:
 
     :param client: talks to it.
     :param data: the folder of its data, None where another container has it.
+    :param process: its process, None where another container has it.
     """
 
     def __init__(self, client: Client, *, data: Path | None = None, process: GuardedProcess | None = None) -> None:
         self.client = client
         self.data = data
         self._process = process
+        self._born = _process_id(client) if process is None else None
 
     @property
     def version(self) -> str:
@@ -78,8 +81,16 @@ class Throwaway:
 
     @property
     def alive(self) -> bool:
-        """Whether its process lives; that of another container is not seen."""
-        return self._process is None or self._process.running
+        """Whether its process lives; in another container, whether the one answers that answered in the beginning.
+
+        A server that was killed there is started again, and may have lost what was restored.
+        """
+        if self._process is not None:
+            return self._process.running
+        try:
+            return bool(_process_id(self.client) == self._born)
+        except MongoBackupError:
+            return False
 
     def clear(self) -> None:
         """Drop everything, so that the next component finds room."""
@@ -124,7 +135,15 @@ def throwaway(settings: VerificationSettings) -> Iterator[Throwaway]:
     if beside := os.environ.get(SOCKET_VARIABLE):
         with _client(Path(beside)) as client:
             _wait_ready(client)
-            yield Throwaway(client)
+            server = Throwaway(client)
+            try:
+                yield server
+            except MongoBackupError as error:
+                if server.alive:
+                    raise
+                raise TransientError(
+                    f"{NAME} died ({error.message}): give its container more memory (verification.resources) or disk"
+                ) from error
         return
     sweep(settings)
     with _own_server(settings) as server:
@@ -190,6 +209,12 @@ def _make_folder(parent: str | None) -> Path:
     except OSError as error:
         where = parent or tempfile.gettempdir()
         raise ConfigurationError(f"verification.folder: {where} cannot be used: {error.strerror}") from error
+
+
+def _process_id(client: Client) -> Any:
+    """What only this life of the server is called (MongoDB 4.4 and newer)."""
+    with mongo_errors("asking who it is", NAME):
+        return client.admin.command("hello").get("topologyVersion", {}).get("processId")
 
 
 @contextmanager

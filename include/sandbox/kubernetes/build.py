@@ -12,6 +12,7 @@ from mongo_backup.errors import MongoBackupError
 from sandbox.kubernetes.agent_image import agent_layers
 from sandbox.kubernetes.binaries import cache_folder, install_debian_packages, kubernetes_programs
 from sandbox.kubernetes.images import pause_layer
+from sandbox.kubernetes.server_image import server_layer
 
 
 def main() -> int:
@@ -22,6 +23,7 @@ def main() -> int:
         kubernetes_programs()
         pause_layer(cache_folder("images"))
         agent_layers()
+        server_layer()
     except MongoBackupError as error:
         print(error, file=sys.stderr)
         return 1

@@ -292,6 +292,13 @@ class KubernetesCluster:
         )
         return DEFAULT_IMAGE
 
+    def load_server_image(self) -> str:
+        """Give the node an image with a `mongod`; return its name."""
+        from sandbox.kubernetes import server_image
+
+        self.load_image(server_image.IMAGE, layers=[server_image.server_layer()], environment=server_image.ENVIRONMENT)
+        return server_image.IMAGE
+
     def copy_logs(self, target: Path) -> None:
         """Keep the servers' logs, to look at after the end."""
         shutil.copytree(self.folder / "logs", target, dirs_exist_ok=True)

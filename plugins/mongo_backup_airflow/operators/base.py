@@ -149,6 +149,7 @@ class AgentOperator(BaseOperator):
                 "configuration": objects.configuration.name,
                 "session": self.subject.session or "",
                 "component": getattr(request, "component", None) or "",
+                "copy": _copy_of(request),
             },
             limit=self.execution_timeout,
             try_number=ti.try_number,
@@ -166,6 +167,12 @@ def run_identity(context: Context) -> RunIdentity:
     """Which DAG run this is."""
     ti, started = context["ti"], context["dag_run"].start_date
     return RunIdentity(dag_id=ti.dag_id, run_id=ti.run_id, started=started.isoformat() if started else None)
+
+
+def _copy_of(request: Model) -> str:
+    """The copy that a step brings up to date, or reads in place of the repository."""
+    named = getattr(request, "copy_name", None) or getattr(getattr(request, "objects", None), "copy_name", None)
+    return named or ""
 
 
 def shortened(reason: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.cncf.kubernetes.utils.pod_manager import detect_pod_terminate_early_issues
 
@@ -16,7 +17,12 @@ from mongo_backup.errors import (
     TransientError,
 )
 from mongo_backup_airflow.pods.spec import CONTAINER
+from mongo_backup_airflow.pods.throwaway import SERVER
 
+if TYPE_CHECKING:
+    from kubernetes.client import V1Pod
+
+LONGEST_LAST_WORDS = 300
 KILLED = 137
 CANNOT_START = frozenset({"ContainerCannotRun", "StartError", "RunContainerError"})
 CANNOT_CREATE = frozenset({"CreateContainerConfigError", "CreateContainerError", "InvalidImageName"})
@@ -48,16 +54,38 @@ def is_running(pod: Any) -> bool:
 
 def why_not_starting(pod: Any) -> MongoBackupError | None:
     """A reason for which a pod that is still pending will not start however long one waits."""
-    status = container_status(pod)
-    waiting = status.state.waiting if status is not None and status.state else None
-    image = status.image if status is not None else "the image"
+    statuses = [*_beside(pod), *(pod.status.container_statuses or [])]
+    return next((error for each in statuses if (error := _why_not(each)) is not None), None)
+
+
+def _beside(pod: Any) -> list[Any]:
+    """The states of containers that start before the agent's, such as a throw-away server's."""
+    return list(pod.status.init_container_statuses or [])
+
+
+def _why_not(status: Any) -> MongoBackupError | None:
+    """Why one container will not start."""
+    waiting = status.state.waiting if status.state else None
+    correct = "correct " + ("verification.image" if status.name == SERVER else "the addon's function")
     if waiting is not None and waiting.reason in WRONG_IMAGE:
-        return ConfigurationError(f"image {image!r}: {waiting.reason}: {waiting.message}; correct the addon's function")
+        return ConfigurationError(f"image {status.image!r}: {waiting.reason}: {waiting.message}; {correct}")
     if waiting is not None and waiting.reason in CANNOT_CREATE:
-        return ConfigurationError(f"the container cannot be made: {waiting.reason}: {waiting.message}")
-    if message := detect_pod_terminate_early_issues(pod):
-        return TransientError(f"image {image!r} cannot be pulled: {_one_line(message)}; correct the addon's function")
+        return ConfigurationError(f"the container {status.name} cannot be made: {waiting.reason}: {waiting.message}")
+    last = _last_end(status)
+    if status.name != CONTAINER and last is not None and last.reason in CANNOT_START:
+        return ConfigurationError(
+            f"image {status.image!r} cannot run {status.name}: {last.reason}: {_one_line(last.message)}; {correct}"
+        )
+    alone = SimpleNamespace(status=SimpleNamespace(container_statuses=[status]))
+    if message := detect_pod_terminate_early_issues(cast("V1Pod", alone)):
+        return TransientError(f"image {status.image!r} cannot be pulled: {_one_line(message)}; {correct}")
     return None
+
+
+def _last_end(status: Any) -> Any | None:
+    """How a container ended the last time, None if it never did."""
+    states = (status.state, status.last_state)
+    return next((state.terminated for state in states if state is not None and state.terminated is not None), None)
 
 
 def why_still_pending(pod: Any, warnings: list[str]) -> str:
@@ -78,6 +106,13 @@ def how_it_ended(pod: Any, *, step: str, asked: bool, logged: str | None = None)
     :param asked: this process itself asked the pod to end.
     :param logged: the result document from the log, where the log has one.
     """
+    envelope = _how_it_ended(pod, step=step, asked=asked, logged=logged)
+    if envelope.ok or not (died := _died_beside(pod)):
+        return envelope
+    return envelope.model_copy(update={"message": f"{envelope.message}; {died}"})
+
+
+def _how_it_ended(pod: Any, *, step: str, asked: bool, logged: str | None) -> Envelope:
     envelope = agents_own(pod, step=step, logged=logged)
     disturbed = None if asked else _disturbance(pod)
     if envelope is not None and (envelope.ok or disturbed is None):
@@ -156,8 +191,22 @@ def _as_the_code_says(code: int) -> MongoBackupError:
     return envelope.error()
 
 
-def _memory_limit(pod: Any) -> str:
-    container = next((each for each in pod.spec.containers if each.name == CONTAINER), None)
+def _died_beside(pod: Any) -> str:
+    """What befell the containers beside the agent's while it ran, in words: only those that had to start again."""
+    return "; ".join(_words_of_end(pod, each) for each in _beside(pod) if each.restart_count)
+
+
+def _words_of_end(pod: Any, status: Any) -> str:
+    end = status.last_state.terminated if status.last_state else None
+    how = f"{end.reason}, exit status {end.exit_code}" if end else "for an unknown reason"
+    memory = f", limit {_memory_limit(pod, status.name)}" if end and end.reason == "OOMKilled" else ""
+    said = _one_line(end.message)[-LONGEST_LAST_WORDS:] if end and end.message else ""
+    return f"the container {status.name} died ({how}{memory})" + (f": {said}" if said else "")
+
+
+def _memory_limit(pod: Any, name: str = CONTAINER) -> str:
+    containers = [*(pod.spec.init_containers or []), *pod.spec.containers]
+    container = next((each for each in containers if each.name == name), None)
     limits = (container.resources.limits or {}) if container is not None and container.resources else {}
     return str(limits.get("memory", "none of its own"))
 

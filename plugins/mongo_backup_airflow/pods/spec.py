@@ -42,6 +42,9 @@ NO_LIMIT = timedelta(days=2)
 
 PROGRAM = ["mongo-backup", "agent"]
 
+VOLUME_KINDS = frozenset({"csi", "emptyDir", "ephemeral", "hostPath", "nfs", "persistentVolumeClaim"})
+"""Where a volume with room to write may lie."""
+
 
 def digest(text: str) -> str:
     """A label's value for any text: run ids hold characters that labels may not."""
@@ -127,6 +130,7 @@ def _defaults(execution: Execution) -> dict[str, Any]:
                     },
                 }
             ],
+            "volumes": [{"name": "tmp", "emptyDir": {}}],
         },
     }
 
@@ -176,8 +180,7 @@ def _needs(
             "restartPolicy": "Never",
             "activeDeadlineSeconds": int(limit.total_seconds()),
             "volumes": [
-                {"name": "tmp", "emptyDir": {}},
-                *({"name": name, "secret": {"secretName": secret, "defaultMode": 0o440}} for name, secret, _ in given),
+                {"name": name, "secret": {"secretName": secret, "defaultMode": 0o440}} for name, secret, _ in given
             ],
             "containers": [
                 {
@@ -211,7 +214,7 @@ def _set(values: Mapping[str, Any]) -> dict[str, Any]:
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with `over` laid upon it: objects field by field; lists of things with names thing by thing.
 
-    A container of `over` without a name is the first one.
+    A container of `over` without a name is the first one. A volume of another kind takes the other's place.
     """
     result = deepcopy(dict(base))
     for key, value in over.items():
@@ -233,7 +236,7 @@ def _merged_lists(base: list[Any], over: Iterable[Any]) -> list[Any]:
         name = value.get("name")
         same = number if name is None else next((n for n, each in enumerate(result) if each.get("name") == name), None)
         if same is not None and same < len(result) and _is_thing(result[same]):
-            result[same] = merged(result[same], value)
+            result[same] = deepcopy(dict(value)) if _is_elsewhere(result[same], value) else merged(result[same], value)
         else:
             result.append(deepcopy(value))
     return result
@@ -241,3 +244,8 @@ def _merged_lists(base: list[Any], over: Iterable[Any]) -> list[Any]:
 
 def _is_thing(value: object) -> bool:
     return isinstance(value, Mapping) and "name" in value
+
+
+def _is_elsewhere(volume: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two volumes of one name lie in different places: Kubernetes takes one place, such as `emptyDir`."""
+    return bool(volume.keys() & VOLUME_KINDS) and bool(other.keys() & VOLUME_KINDS - volume.keys())

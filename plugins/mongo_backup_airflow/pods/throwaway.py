@@ -17,6 +17,8 @@ from mongo_backup_airflow.pods.spec import CONTAINER, merged
 SERVER = "mongod"
 SOCKET_FOLDER = "/var/run/mongod"
 DATA_FOLDER = "/data/db"
+DATA_VOLUME = "mongod-data"
+"""On the node's disk, unless the function's pod template has a volume of this name."""
 
 
 def with_server(function: Function, settings: VerificationSettings) -> Function:
@@ -41,7 +43,8 @@ def _template(settings: VerificationSettings) -> dict[str, Any]:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [sockets, {"name": "mongod-data", "mountPath": DATA_FOLDER}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # why it died is all that is left of its log
+        "volumeMounts": [sockets, {"name": DATA_VOLUME, "mountPath": DATA_FOLDER}],
         **({"resources": resources} if resources else {}),
     }
     agent = {
@@ -51,7 +54,7 @@ def _template(settings: VerificationSettings) -> dict[str, Any]:
     }
     return {
         "spec": {
-            "volumes": [{"name": "mongod-socket", "emptyDir": {}}, {"name": "mongod-data", "emptyDir": {}}],
+            "volumes": [{"name": "mongod-socket", "emptyDir": {}}, {"name": DATA_VOLUME, "emptyDir": {}}],
             "initContainers": [server],
             "containers": [agent],
         }

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mongo_backup.errors import ConfigurationError, PreconditionError, VerificationError
+from mongo_backup.errors import ConfigurationError, PreconditionError, TransientError, VerificationError
 from mongo_backup.manifest.catalog import SetCatalog, SetEntry
 from mongo_backup.objects.verification import Check, VerificationSettings
 from mongo_backup.repository.restic import Repository
@@ -24,9 +24,10 @@ from mongo_backup.restore.indexes import build_indexes
 from mongo_backup.verify import whole_set
 from mongo_backup.verify.checks import CheckResult, run_check
 from mongo_backup.verify.record import VerificationRecord, last_verified, read_record
-from mongo_backup.verify.throwaway import sweep, throwaway
+from mongo_backup.verify.throwaway import SOCKET, SOCKET_VARIABLE, server_options, sweep, throwaway
 from sandbox.inline_verify import InlineVerification
 from sandbox.mongod import mongod_binary
+from sandbox.processes import Process
 from sandbox.waiting import wait_until
 
 Bench = Any
@@ -193,6 +194,31 @@ def test_a_planted_corruption_is_found(shop_set: Bench) -> None:
         pack.write_bytes(whole)
     verification(shop_set).run()
     assert newest(shop_set)[0].verified
+
+
+def test_a_server_beside_the_agent_that_began_anew_gives_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod's server that is killed comes back without what it had not written yet: the set is not to blame."""
+    (data := tmp_path / "db").mkdir()
+    options = server_options(VerificationSettings(), data=str(data), sockets=str(tmp_path))
+    server = Process(name="mongod", command=[mongod_binary(), *options], log_path=tmp_path / "log")
+    monkeypatch.setenv(SOCKET_VARIABLE, str(tmp_path / SOCKET))
+    try:
+        server.start()
+        with pytest.raises(VerificationError, match="differs"), throwaway(VerificationSettings()):
+            raise VerificationError("it differs")
+        words = r"died \(it differs\).*verification\.resources"
+        with pytest.raises(TransientError, match=words), throwaway(VerificationSettings()):
+            _kill_and_differ(server)
+    finally:
+        server.stop()
+
+
+def _kill_and_differ(server: Process) -> None:
+    server.kill()
+    server.start()
+    raise VerificationError("it differs")
 
 
 _ABANDONED = """

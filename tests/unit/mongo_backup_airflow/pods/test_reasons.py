@@ -32,6 +32,7 @@ def pod(*, phase: str = "Failed", state: dict[str, Any] | None = None, deleted: 
         "spec": {
             "nodeName": "node7",
             "containers": [{"name": "base", "resources": {"limits": {"memory": "64Mi"}}}],
+            "initContainers": [{"name": "mongod", "resources": {"limits": {"memory": "1Gi"}}}],
         },
         "status": {"phase": phase, "containerStatuses": statuses if state else None, **status},
     }
@@ -149,3 +150,62 @@ def test_a_large_result_is_in_the_log() -> None:
     assert (envelope.ok, envelope.result) == (True, {"many": 1})
     for lost in (None, result()[:-5], result(13)):
         assert not how_it_ended(found, step=STEP, asked=False, logged=lost).ok
+
+
+def beside(state: dict[str, Any], *, last: dict[str, Any] | None = None, restarts: int = 0) -> list[dict[str, Any]]:
+    """The status of a throw-away server beside the agent."""
+    return [
+        {
+            "name": "mongod",
+            "image": "mongo:6",
+            "imageID": "",
+            "ready": False,
+            "restartCount": restarts,
+            "state": state,
+            "lastState": last,
+        }
+    ]
+
+
+INITIALIZING = {"waiting": {"reason": "PodInitializing"}}
+
+
+@pytest.mark.parametrize(
+    ("state", "last", "kind", "words"),
+    [
+        ({"waiting": {"reason": "ErrImageNeverPull", "message": "no"}}, None, ConfigurationError, "'mongo:6'"),
+        ({"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}, None, TransientError, "unknown"),
+        ({"waiting": {"reason": "CreateContainerConfigError", "message": "root"}}, None, ConfigurationError, "mongod"),
+        (ended(128, "no such file", "StartError"), None, ConfigurationError, "cannot run mongod: StartError"),
+        (
+            {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+            ended(128, "no such file", "StartError"),
+            ConfigurationError,
+            "no such file",
+        ),
+    ],
+)
+def test_a_server_beside_the_agent_that_will_never_start(
+    state: dict[str, Any], last: dict[str, Any] | None, kind: type[Exception], words: str
+) -> None:
+    found = pod(phase="Pending", state=INITIALIZING, initContainerStatuses=beside(state, last=last))
+    error = why_not_starting(found)
+    assert isinstance(error, kind)
+    assert words in str(error)
+    assert "verification.image" in str(error) or "cannot be made" in str(error)
+
+
+def test_a_server_beside_the_agent_that_died() -> None:
+    """Said of a step that failed: the server's own end is the cause. It began anew, with what was left of its data."""
+    statuses = beside({"running": {}}, last=ended(137, "the end of its log", "OOMKilled"), restarts=1)
+    failure = ended(12, result(12, message="the throw-away server died"))
+    envelope = how_it_ended(pod(state=failure, initContainerStatuses=statuses), step=STEP, asked=False)
+    assert envelope.exit_code == ExitCode.TRANSIENT
+    assert envelope.message == (
+        "the throw-away server died; the container mongod died (OOMKilled, exit status 137, limit 1Gi): "
+        "the end of its log"
+    )
+    good = pod(phase="Succeeded", state=ended(0, result()), initContainerStatuses=statuses)
+    assert how_it_ended(good, step=STEP, asked=False).ok
+    alive = pod(state=failure, initContainerStatuses=beside({"running": {}}))
+    assert how_it_ended(alive, step=STEP, asked=False).message == "the throw-away server died"

@@ -205,3 +205,12 @@ def test_merged_changes_neither_side() -> None:
     assert merged(base, over) == {"a": [{"name": "x", "b": {"c": 1, "d": 2}}]}
     assert base == {"a": [{"name": "x", "b": {"c": 1}}]}
     assert over == {"a": [{"name": "x", "b": {"d": 2}}]}
+
+
+def test_room_for_temporary_files_may_be_a_volume_of_ones_own() -> None:
+    claim = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "20Gi"}}}}
+    for own in ({"ephemeral": {"volumeClaimTemplate": claim}}, {"emptyDir": {"sizeLimit": "1Gi"}}):
+        volume = {"name": "tmp", **own}
+        spec = pod(function={"pod_template": {"spec": {"volumes": [volume]}}})["spec"]
+        assert [each for each in spec["volumes"] if each["name"] == "tmp"] == [volume]
+        assert {"name": "tmp", "mountPath": "/tmp"} in spec["containers"][0]["volumeMounts"]

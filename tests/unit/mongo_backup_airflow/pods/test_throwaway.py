@@ -49,9 +49,17 @@ def test_it_is_as_restricted_as_the_agent() -> None:
     assert "env" not in server
 
 
+def template(volume: dict[str, Any]) -> dict[str, Any]:
+    return {"pod_template": {"spec": {"volumes": [volume]}}}
+
+
 def test_an_own_template_wins_and_without_an_image_nothing_is_added() -> None:
     own = {"spec": {"volumes": [{"name": "mongod-data", "emptyDir": {"sizeLimit": "10Gi"}}]}}
     volumes = {each["name"]: each for each in verification_pod({"pod_template": own})["spec"]["volumes"]}
     assert volumes["mongod-data"]["emptyDir"] == {"sizeLimit": "10Gi"}
+    claim = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Ti"}}}}
+    volume = {"name": "mongod-data", "ephemeral": {"volumeClaimTemplate": claim}}
+    volumes = {each["name"]: each for each in verification_pod(template(volume))["spec"]["volumes"]}
+    assert volumes["mongod-data"] == volume, "a disk of its own, and not the node's"
     plain = Function(image="with-mongod:1")
     assert with_server(plain, VerificationSettings()) is plain
