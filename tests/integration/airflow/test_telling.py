@@ -77,7 +77,7 @@ def test_a_backup_that_cannot_even_be_prepared(stage: Stage) -> None:
     events, mails = events_of(stage, run, "failure", "late"), mails_of(stage, dag, count=2)
     assert events["failure"]["reason"].startswith("there is no snapshot of this run: prepare failed, ")
     assert missing in events["failure"]["reason"]
-    due = "due 2024-01-01T06:00:00+00:00, the run of that time is "
+    due = "due 2024-01-01 06:00:00+00:00, the run of that time is "
     assert events["late"]["reason"].startswith(due), events["late"]
     assert missing.replace("'", "&#39;") in page(mails["failed"])
     assert due in page(mails["has no good run by its deadline"])

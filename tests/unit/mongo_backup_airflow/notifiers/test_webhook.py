@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pkgutil import resolve_name
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +26,7 @@ TASK = {
 }
 DEADLINE = {
     "dag_run": {"dag_id": "backup.shop.nightly", "dag_run_id": "scheduled__1", "state": "failed"},
-    "deadline": {"id": "1", "deadline_time": "2024-01-01T06:00:00+00:00"},
+    "deadline": {"id": "1", "deadline_time": datetime(2024, 1, 1, 6, tzinfo=UTC)},
 }
 
 
@@ -72,7 +72,7 @@ def test_a_deadline_awaited_as_in_the_triggerer(monkeypatch: pytest.MonkeyPatch,
     document = json.loads(listener.seen[0].body)
     assert document["run"] == "scheduled__1"
     assert document["text"] == (
-        "backup.shop.nightly has no good run by its deadline: due 2024-01-01T06:00:00+00:00, "
+        "backup.shop.nightly has no good run by its deadline: due 2024-01-01 06:00:00+00:00, "
         "the run of that time is failed"
     )
 
@@ -118,4 +118,4 @@ def test_a_mail_of_a_deadline_awaited_as_in_the_triggerer(monkeypatch: pytest.Mo
         asyncio.run(tell())
     (mail,) = mailbox.mails
     assert mail["Subject"] == "[mongo-backup] backup.shop.nightly has no good run by its deadline"
-    assert "due 2024-01-01T06:00:00+00:00, the run of that time is failed" in page(mail)
+    assert "due 2024-01-01 06:00:00+00:00, the run of that time is failed" in page(mail)
