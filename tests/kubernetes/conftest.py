@@ -17,6 +17,7 @@ if "AIRFLOW_HOME" not in os.environ:  # before anything imports airflow: it make
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mongo-backup-airflow-")
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
+from tests.kubernetes import offsite
 from tests.kubernetes.bench import Bench
 
 from sandbox import objects
@@ -61,13 +62,23 @@ def servers(cluster: KubernetesCluster) -> Iterator[tuple[ReplicaSet, S3Store]]:
 
 
 @pytest.fixture(scope="module")
-def stack(cluster: KubernetesCluster, airflow_kubeconfig: Path) -> Iterator[Stack]:
+def second_store(cluster: KubernetesCluster) -> Iterator[S3Store]:
+    """A store for copies that pods reach. It has its address; who needs it starts it."""
+    with listening_on(cluster.address):
+        store = S3Store(key=offsite.KEY)
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def stack(cluster: KubernetesCluster, airflow_kubeconfig: Path, second_store: S3Store) -> Iterator[Stack]:
     """Config server and two shards, seeded, and an Airflow whose steps are pods."""
     with listening_on(cluster.address):
         found = Stack(
             deployment=ShardedCluster(),
             settings={
                 **connection(airflow_kubeconfig),
+                **offsite.connections(),
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             },
@@ -75,7 +86,15 @@ def stack(cluster: KubernetesCluster, airflow_kubeconfig: Path) -> Iterator[Stac
             further=[
                 objects.configuration(
                     name="mixed", execution={**EXECUTION, "control_steps": "worker"}, maintenance=BY_TRIGGER
-                )
+                ),
+                offsite.storage(second_store),
+                objects.configuration(
+                    name="copied",
+                    execution=EXECUTION,
+                    session=offsite.SESSION,
+                    verification=offsite.VERIFICATION,
+                    maintenance=BY_TRIGGER,
+                ),
             ],
             execution=dict(EXECUTION),
             maintenance=BY_TRIGGER,

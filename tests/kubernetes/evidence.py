@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sqlite3
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote, quote_plus
 
+from mongo_backup_airflow.pods.spec import CREDENTIALS_FILE
 from sandbox.airflow import Airflow
 from sandbox.kubernetes import KubernetesCluster
 
@@ -27,6 +29,8 @@ class Witness:
         self.pods: dict[str, str] = {}
         """The last of each pod, specification and status, as JSON."""
         self.events: set[str] = set()
+        self.credentials: dict[str, set[str]] = {}
+        """Which credentials each Secret made for a run held, by their references."""
 
     def _watch(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
@@ -39,6 +43,9 @@ class Witness:
             self.pods[pod.metadata.name] = json.dumps(serialize(pod), ensure_ascii=False)
         for event in core.list_namespaced_event(self._namespace).items:
             self.events.add(json.dumps(serialize(event), ensure_ascii=False))
+        for secret in core.list_namespaced_secret(self._namespace).items:
+            if document := (secret.data or {}).get(CREDENTIALS_FILE):
+                self.credentials[secret.metadata.name] = set(json.loads(base64.b64decode(document)))
 
     def __enter__(self) -> Witness:
         self._thread.start()

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 from tests.integration.airflow.stage import Stage
+from tests.kubernetes import offsite
 from tests.kubernetes.evidence import Witness, findings, places
+from tests.kubernetes.offsite import COPY
 
 from mongo_backup.agent.restore_contract import VerifyResult
 from sandbox.cluster import CONFIG, ShardedCluster
 from sandbox.kubernetes import KubernetesCluster
 from sandbox.kubernetes.ready import EXECUTION, NAMESPACE
+from sandbox.s3 import S3Store
 from sandbox.stack import BACKUP_DAG, RESTORE_DAG, Stack
 from sandbox.waiting import wait_until
 
@@ -102,6 +105,35 @@ def test_control_steps_on_the_worker(stack: Stack, cluster: KubernetesCluster) -
         run(stack, dag)
     steps = {pod["metadata"]["labels"]["mongo-backup/step"] for pod in pods_of(witness, dag)}
     assert steps == {"backup.dump", "backup.commit_snapshot", "backup.apply_retention"}
+    wait_for_nothing(cluster)
+
+
+@pytest.mark.long
+def test_copy_verification_and_maintenance(stack: Stack, cluster: KubernetesCluster, second_store: S3Store) -> None:
+    """All that looks after a set, in pods; who is given the copy's credentials, and that they stay there."""
+    cluster.load_server_image()
+    second_store.start()
+    names = {"backup": "backup.copied.manual", "verify": "verify.copied", "maintain": f"maintain.copied.{COPY}"}
+    for dag in names.values():
+        stack.live.client.wait_for_dag(dag)
+        stack.live.client.pause(dag, paused=False)
+    with Witness(cluster, NAMESPACE) as witness:
+        backup = run(stack, names["backup"])
+        verify = run(stack, names["verify"], {"copy": COPY})
+        run(stack, names["maintain"])
+    client = stack.live.client
+    assert client.result(names["backup"], backup, "copy[0]")["copied_sets"] == 1
+    verified = client.result(names["verify"], verify, "restore_and_compare")
+    assert verified["digests"] > verified["namespaces"] > 0
+    labels = {name: json.loads(text)["metadata"]["labels"] for name, text in witness.pods.items()}
+    told = {labels[name]["mongo-backup/step"]: given for name, given in witness.credentials.items()}
+    assert {f"maintain.{step}" for step in ("check", "prune")} <= told.keys()
+    with_theirs = {step for step, given in told.items() if given & offsite.REFERENCES}
+    assert with_theirs == {step for step in told if step == "backup.copy" or not step.startswith("backup.")}
+    assert told["verify.restore_and_compare"] == offsite.REFERENCES
+    of_the_copy = {each["mongo-backup/step"] for each in labels.values() if each.get("mongo-backup/copy") == COPY}
+    assert of_the_copy >= with_theirs
+    assert not findings(offsite.SECRETS, places(witness, stack.live, cluster))
     wait_for_nothing(cluster)
 
 

@@ -272,11 +272,24 @@ class KubernetesCluster:
         """
         archive = self.folder / "image.tar"
         write_archive(archive, name=name, layers=layers, **settings)
-        socket = str(self.folder / "containerd.sock")
         try:
-            self.run_inside("ctr", "--address", socket, "--namespace", "k8s.io", "images", "import", str(archive))
+            self.ask_containerd("images", "import", str(archive))
         finally:
             archive.unlink(missing_ok=True)
+
+    def ask_containerd(self, *arguments: str) -> str:
+        """Run `ctr` on the node's containers and images; return what it says."""
+        socket = str(self.folder / "containerd.sock")
+        return self.run_inside("ctr", "--address", socket, "--namespace", "k8s.io", *arguments)
+
+    def kill_containers(self, image: str) -> int:
+        """SIGKILL what runs from an image, as the kernel does for want of memory; return how many."""
+        mine = self.ask_containerd("containers", "list", "--quiet", f"image=={image}").split()
+        tasks = [line.split() for line in self.ask_containerd("tasks", "list").splitlines()[1:]]
+        running = [task[0] for task in tasks if task[0] in mine and task[2] == "RUNNING"]
+        for task in running:
+            self.ask_containerd("tasks", "kill", "--signal", "SIGKILL", task)
+        return len(running)
 
     def load_agent_image(self) -> str:
         """Give the node the agent image of this source; return the name under which pods ask for it."""

@@ -1,0 +1,237 @@
+"""A set is copied by a pod into a second store, and verified beside a server in the same pod; what can go wrong there.
+
+The copy has a store, a key and a password of its own. Everything is verified from the copy: so it is complete too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from tests.kubernetes.bench import Bench, document
+from tests.kubernetes.evidence import Witness, findings
+from tests.kubernetes.offsite import COPY, CREDENTIALS, REFERENCES, SECRETS, SESSION, VERIFICATION, storage
+from tests.kubernetes.offsite import KEY as OFFSITE_KEY
+
+from mongo_backup.agent.contract import BackupRequest, CopyResult, Envelope, RunIdentity
+from mongo_backup.agent.verify_contract import ChooseResult, VerificationResult, VerifyRequest
+from mongo_backup.credentials import Credentials
+from mongo_backup.errors import ConfigurationError, ExitCode, TransientError
+from mongo_backup.manifest.catalog import SetCatalog
+from mongo_backup.objects.loader import load_directory
+from mongo_backup.objects.resolved import Objects
+from mongo_backup.repository.restic import Repository
+from mongo_backup_airflow.hooks.credentials import copy_references, repository_references
+from mongo_backup_airflow.pods.throwaway import SERVER
+from mongo_backup_airflow.runners.base import StepCall, runner_for
+from sandbox import objects
+from sandbox.inline import InlineBackup
+from sandbox.kubernetes import KubernetesCluster
+from sandbox.kubernetes.ready import EXECUTION, NAMESPACE
+from sandbox.ports import listening_on
+from sandbox.replica_set import ReplicaSet
+from sandbox.s3 import S3Store
+from sandbox.waiting import wait_until
+
+CHECKS = [{"name": "all orders", "namespace": "shop.orders", "count": 1000}]
+
+
+@dataclass
+class Backed:
+    """A complete set in a repository, and a copy that does not have it yet."""
+
+    cluster: KubernetesCluster
+    folder: Path
+    credentials: Credentials
+    documents: list[dict[str, Any]]
+
+    def objects(self, **verification: Any) -> Objects:
+        """The objects; further fields of `verification`."""
+        settings = {**VERIFICATION, "checks": CHECKS, **verification}
+        execution = {**EXECUTION, "deferrable": False}
+        found = objects.configuration(session=SESSION, execution=execution, verification=settings)
+        objects.write_objects(self.folder, *self.documents, found)
+        return load_directory(self.folder).resolve("shop", "manual")
+
+    def known(self, keys: set[str]) -> SecretStr:
+        """These credentials and no others, as the agent reads them."""
+        return document(Credentials(values={key: self.credentials.values[key] for key in keys}))
+
+    def copied(self) -> Repository:
+        """The copy's repository."""
+        found = self.objects().of_copy(COPY)
+        return Repository.of(configuration=found.configuration, storage=found.storage, credentials=self.credentials)
+
+    def copy(self) -> StepCall:
+        """The step that copies."""
+        found, run = self.objects(), RunIdentity(dag_id="backup.shop.manual", run_id="manual__copy")
+        return self._call(
+            found,
+            step="backup.copy",
+            request=BackupRequest(run=run, objects=found, session="manual", copy_name=COPY),
+            credentials=self.known({each.key for each in copy_references(found, COPY) if each}),
+        )
+
+    def verify(self, **settings: Any) -> StepCall:
+        """The step that verifies the newest set of the copy."""
+        found = self.objects(**settings).of_copy(COPY)
+        with self.copied() as repository:
+            entry = SetCatalog.read(repository).find()
+        chosen = ChooseResult(set_id=entry.set_id, manifest_id=entry.manifest_id, time=entry.time)
+        run = RunIdentity(dag_id="verify.shop", run_id="manual__verify")
+        return self._call(
+            found,
+            step="verify.restore_and_compare",
+            request=VerifyRequest(run=run, objects=found, chosen=chosen),
+            credentials=self.known({each.key for each in repository_references(found) if each}),
+        )
+
+    def _call(self, found: Objects, *, step: str, request: Any, **more: Any) -> StepCall:
+        labels = {"configuration": "shop", "copy": COPY}
+        return StepCall(
+            step=step, request=request, run=request.run.owner, task=step, alone=False, labels=labels, **more
+        )
+
+    def run(self, call: StepCall) -> Envelope:
+        """Run the step as its operator does."""
+        return runner_for(call.request.objects, call.step).run(call)  # type: ignore[attr-defined]
+
+    def pod(self, call: StepCall) -> Any | None:
+        """The step's pod, as far as there is one."""
+        found = self.cluster.core.list_namespaced_pod(NAMESPACE, label_selector=f"mongo-backup/step={call.step}")
+        return next(iter(found.items), None)
+
+
+@pytest.fixture(scope="module")
+def backed(
+    cluster: KubernetesCluster, servers: tuple[ReplicaSet, S3Store], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backed]:
+    """A set of the replica set in one store, and a second store."""
+    deployment, store = servers
+    with listening_on(cluster.address), S3Store(key=OFFSITE_KEY) as offsite:
+        known = objects.credentials(deployment, store).values
+        further = {f"connection:{name}": value for name, value in CREDENTIALS.items()}
+        cluster.load_server_image()
+        found = Backed(
+            cluster=cluster,
+            folder=tmp_path_factory.mktemp("objects"),
+            credentials=Credentials(values={**known, **further}),
+            documents=[deployment.app_binding(), objects.s3_storage(store, prefix="copied"), storage(offsite)],
+        )
+        InlineBackup(found.objects(), found.credentials).run()
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _airflows_rights_and_nothing_left(bench: Bench) -> Iterator[None]:
+    yield
+    bench.wait_for_nothing()
+
+
+@pytest.fixture(scope="module")
+def in_the_copy(backed: Backed, module_rights: None) -> Backed:
+    """The set is in the copy, brought there by a pod; which Secret that pod had."""
+    with Witness(backed.cluster, NAMESPACE) as witness:
+        envelope = backed.run(backed.copy())
+    assert envelope.ok, envelope.message
+    assert CopyResult.model_validate(envelope.result).copied_sets == 1
+    ((name, text),) = witness.pods.items()
+    assert witness.credentials[name] == {"connection:sandbox-s3", "connection:sandbox-encryption", *REFERENCES}
+    assert json.loads(text)["metadata"]["labels"]["mongo-backup/copy"] == COPY
+    seen = [("pod", text.encode()), *(("event", each.encode()) for each in witness.events)]
+    assert not findings(SECRETS, [*seen, ("result", envelope.model_dump_json().encode())])
+    return backed
+
+
+@pytest.fixture(scope="module")
+def module_rights(airflow_kubeconfig: Path) -> Iterator[None]:
+    """Airflow's rights, for what is done once."""
+    from sandbox.kubernetes.ready import connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in connection(airflow_kubeconfig).items():
+            patch.setenv(name, value)
+        yield
+
+
+def test_a_set_is_copied_and_verified_in_pods(in_the_copy: Backed) -> None:
+    with Witness(in_the_copy.cluster, NAMESPACE) as witness:
+        envelope = in_the_copy.run(in_the_copy.verify())
+    assert envelope.ok, envelope.message
+    result = VerificationResult.model_validate(envelope.result)
+    assert (result.checks, result.documents >= 1000) == (1, True)
+    assert result.server_version.startswith("6.0")
+    with in_the_copy.copied() as repository:
+        assert SetCatalog.read(repository).find().verified
+    ((name, text),) = witness.pods.items()
+    assert witness.credentials[name] == REFERENCES
+    spec = json.loads(text)["spec"]
+    assert spec["serviceAccountName"] == EXECUTION["service_account"]
+    [server], [agent] = spec["initContainers"], spec["containers"]
+    assert server["resources"] == VERIFICATION["resources"]
+    assert not {"env", "ports"} & server.keys()
+    mounted = [{each["mountPath"] for each in one["volumeMounts"]} for one in (server, agent)]
+    assert mounted[0] == {"/var/run/mongod", "/data/db"}, "nothing of the Secret"
+    assert mounted[0] & mounted[1] == {"/var/run/mongod"}
+
+
+@pytest.mark.long
+def test_a_check_that_fails_is_a_verdict(in_the_copy: Backed) -> None:
+    call = in_the_copy.verify(checks=[{**CHECKS[0], "count": 1001}])
+    envelope = in_the_copy.run(call)
+    assert envelope.exit_code == ExitCode.VERIFICATION
+    assert "1000 documents instead of 1001" in str(envelope.message)
+    with in_the_copy.copied() as repository:
+        assert SetCatalog.read(repository).find().verdict == "failed"
+
+
+@pytest.mark.long
+def test_a_server_image_that_is_not_there(in_the_copy: Backed) -> None:
+    error = in_the_copy.run(in_the_copy.verify(image="127.0.0.1:1/no-such-mongo:9")).error()
+    assert isinstance(error, TransientError)
+    assert "127.0.0.1:1/no-such-mongo:9" in error.message
+    assert "verification.image" in error.message
+
+
+@pytest.mark.long
+def test_an_image_without_a_server(in_the_copy: Backed) -> None:
+    error = in_the_copy.run(in_the_copy.verify(image="sandbox.local/pause:1")).error()
+    assert isinstance(error, ConfigurationError)
+    assert "mongod" in error.message
+    assert "verification.image" in error.message
+
+
+@pytest.mark.long
+def test_a_server_that_is_killed_is_no_verdict(in_the_copy: Backed) -> None:
+    """It starts again in the same pod, perhaps without what was restored: that says nothing of the set."""
+    assert in_the_copy.run(in_the_copy.verify()).ok
+    slow = {"$function": {"body": "function() { sleep(15000); return true; }", "args": [], "lang": "js"}}
+    question = {"namespace": "shop.orders", "filter": {"_id": 7, "$expr": slow}, "count": 1}
+    call = in_the_copy.verify(checks=[{"name": "slow", **question}])
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(in_the_copy.run, call)
+        wait_until(lambda: "read back" in log_of(in_the_copy, call), what="it is restored", timeout=60)
+        assert in_the_copy.cluster.kill_containers(str(VERIFICATION["image"])) == 1
+        error = running.result(timeout=120).error()
+    assert isinstance(error, TransientError)
+    assert "the throw-away server died" in error.message
+    assert f"the container {SERVER} died" in error.message
+    with in_the_copy.copied() as repository:
+        assert SetCatalog.read(repository).find().verified
+
+
+def log_of(backed: Backed, call: StepCall) -> str:
+    """The agent's log, as far as there is one."""
+    from kubernetes.client import ApiException
+
+    pod = backed.pod(call)
+    try:
+        return str(backed.cluster.core.read_namespaced_pod_log(pod.metadata.name, NAMESPACE)) if pod else ""
+    except ApiException:
+        return ""
