@@ -70,7 +70,7 @@ def faults(
     if write is not None:
         order = {case.name: number for number, case in enumerate(all_cases())}
         outcomes.sort(key=lambda outcome: order.get(outcome.case.name, len(order)))
-        write.write_text(page(outcomes), "utf-8")
+        write.write_text(page(outcomes, earlier=len(known)), "utf-8")
     if bad:
         raise typer.Exit(1)
 

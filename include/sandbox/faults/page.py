@@ -14,9 +14,7 @@ from sandbox.faults.case import Outcome
 from sandbox.faults.matrix import all_cases
 
 LONGEST_WORDS = 170
-_PART = (
-    "**This is a part of the matrix**, gathered over several runs: what is not in the tables below was not tried yet."
-)
+_PART = "**This is a part of the matrix**: what is not in the tables below was not tried yet."
 _FAMILIES = {"backup": "Backup", "restore": "Restore"}
 _PLAIN: tuple[tuple[str, str], ...] = (
     (r"https?://\S+|s3:\S+", "(address)"),
@@ -33,9 +31,12 @@ _PLAIN: tuple[tuple[str, str], ...] = (
 _HEAD = Path(__file__).with_name("page_head.md")
 
 
-def page(outcomes: Sequence[Outcome]) -> str:
-    """The whole page."""
-    lines = [_HEAD.read_text("utf-8"), "## What came of it", "", _counts(outcomes), ""]
+def page(outcomes: Sequence[Outcome], *, earlier: int = 0) -> str:
+    """The whole page.
+
+    :param earlier: how many of the outcomes are those of earlier runs.
+    """
+    lines = [_HEAD.read_text("utf-8"), "## What came of it", "", _counts(outcomes, earlier), ""]
     lines += _summary(outcomes)
     for family, title in _FAMILIES.items():
         of_family = [each for each in outcomes if each.case.family == family]
@@ -44,14 +45,15 @@ def page(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _counts(outcomes: Sequence[Outcome]) -> str:
+def _counts(outcomes: Sequence[Outcome], earlier: int) -> str:
     left = sum(bool(each.problems) for each in outcomes)
     verdict = "The judge found nothing wrong in any of them." if not left else f"**{left} did not pass the judge.**"
     whole = len(all_cases())
     counted = f"{datetime.now(UTC):%Y-%m-%d}: {len(outcomes)} cases"
+    before = f", {earlier} of them in earlier runs" if earlier else ""
     if len(outcomes) >= whole:
-        return f"{counted}. {verdict}"
-    return f"{counted} of {whole} in the matrix. {verdict} {_PART}"
+        return f"{counted}{before}. {verdict}"
+    return f"{counted} of {whole} in the matrix{before}. {verdict} {_PART}"
 
 
 def _summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
