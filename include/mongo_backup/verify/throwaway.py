@@ -111,10 +111,13 @@ class Throwaway:
             )
         free = self._free()
         if free is not None and size > free:
-            where = "beside it" if self.data is None else f"in {self.data.parent}"
+            if self.data is None:
+                where, more = "beside it", "give its container a larger volume (docs/how-to/kubernetes.md)"
+            else:
+                where, more = f"in {self.data.parent}", "name a larger place in verification.folder"
             raise PreconditionError(
                 f"{size / 1e6:.0f} MB of documents would be restored, and there are {free / 1e6:.0f} MB free {where}: "
-                "name a larger place in verification.folder"
+                f"{more}"
             )
 
     def _free(self) -> int | None:

@@ -75,6 +75,10 @@ TASKS: dict[str, TaskName] = {
 }
 """Which of an addon's functions a step is part of; one that is not named is `control`, short and small."""
 
+LIKE: dict[str, TaskName] = {"backup.identify_secondaries": "backup"}
+"""Steps of `control` whose pods are those of another function: the last one before members are locked shows that there
+is a node and an image for dumps, which would wait for them while their members are locked."""
+
 VERIFICATION = "verify.restore_and_compare"
 """The step that needs a throw-away server; in a pod that is a container beside the agent's."""
 LONG = frozenset(
@@ -94,7 +98,7 @@ LONG = frozenset(
 
 def function_for(objects: Objects, step: str) -> Function:
     """The addon's function that a step runs as."""
-    return objects.addon.spec.function(TASKS.get(step, "control"))
+    return objects.addon.spec.function(TASKS.get(step) or LIKE.get(step, "control"))
 
 
 def runs_in_pod(execution: Execution, step: str) -> bool:
