@@ -75,7 +75,8 @@ class VerificationSettings(Model):
     `{requests: {memory: 1Gi, ephemeral-storage: 100Gi}, limits: {memory: 1500Mi}}`."""
     folder: str | None = None
     """Where the throw-away server keeps its data, in a folder that is gone afterwards; none: the folder for temporary
-    files. With `image` it is a volume of the pod instead. It needs room for the documents of the largest component; of all of them where a sharded set has `checks`."""
+    files. With `image` it is a volume of the pod instead. It needs room for the documents of the largest component; of
+    all of them where a sharded set has `checks`."""
     max_size: Size | None = None
     """Refuse to restore more than so many bytes of documents; none: as many as there is room for."""
     cache: Size = 512 * 2**20
