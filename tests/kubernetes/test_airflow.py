@@ -129,7 +129,7 @@ def test_copy_verification_and_maintenance(stack: Stack, cluster: KubernetesClus
     told = {labels[name]["mongo-backup/step"]: given for name, given in witness.credentials.items()}
     assert {f"maintain.{step}" for step in ("check", "prune")} <= told.keys()
     with_theirs = {step for step, given in told.items() if given & offsite.REFERENCES}
-    assert with_theirs == {step for step in told if step == "backup.copy" or not step.startswith("backup.")}
+    assert with_theirs == {step for step in told if step.startswith(("backup.copy", "verify.", "maintain."))}
     assert told["verify.restore_and_compare"] == offsite.REFERENCES
     of_the_copy = {each["mongo-backup/step"] for each in labels.values() if each.get("mongo-backup/copy") == COPY}
     assert of_the_copy >= with_theirs

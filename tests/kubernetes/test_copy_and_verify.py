@@ -105,7 +105,7 @@ class Backed:
     def pod(self, call: StepCall) -> Any | None:
         """The step's pod, as far as there is one."""
         found = self.cluster.core.list_namespaced_pod(NAMESPACE, label_selector=f"mongo-backup/step={call.step}")
-        return next(iter(found.items), None)
+        return next((pod for pod in found.items if pod.metadata.deletion_timestamp is None), None)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,13 @@ def backed(
         yield found
 
 
+def pod_of(witness: Witness, step: str) -> tuple[str, dict[str, Any]]:
+    """The one pod of a step that was seen: its name and itself."""
+    pods = {name: json.loads(text) for name, text in witness.pods.items()}
+    [found] = [each for each in pods.items() if each[1]["metadata"]["labels"]["mongo-backup/step"] == step]
+    return found
+
+
 @pytest.fixture(autouse=True)
 def _airflows_rights_and_nothing_left(bench: Bench) -> Iterator[None]:
     yield
@@ -141,10 +148,13 @@ def in_the_copy(backed: Backed, module_rights: None) -> Backed:
         envelope = backed.run(backed.copy())
     assert envelope.ok, envelope.message
     assert CopyResult.model_validate(envelope.result).copied_sets == 1
-    ((name, text),) = witness.pods.items()
+    name, pod = pod_of(witness, "backup.copy")
     assert witness.credentials[name] == {"connection:sandbox-s3", "connection:sandbox-encryption", *REFERENCES}
-    assert json.loads(text)["metadata"]["labels"]["mongo-backup/copy"] == COPY
-    seen = [("pod", text.encode()), *(("event", each.encode()) for each in witness.events)]
+    assert pod["metadata"]["labels"]["mongo-backup/copy"] == COPY
+    seen = [
+        ("pod", json.dumps(pod, ensure_ascii=False).encode()),
+        *(("event", each.encode()) for each in witness.events),
+    ]
     assert not findings(SECRETS, [*seen, ("result", envelope.model_dump_json().encode())])
     return backed
 
@@ -169,9 +179,9 @@ def test_a_set_is_copied_and_verified_in_pods(in_the_copy: Backed) -> None:
     assert result.server_version.startswith("6.0")
     with in_the_copy.copied() as repository:
         assert SetCatalog.read(repository).find().verified
-    ((name, text),) = witness.pods.items()
+    name, pod = pod_of(witness, "verify.restore_and_compare")
     assert witness.credentials[name] == REFERENCES
-    spec = json.loads(text)["spec"]
+    spec = pod["spec"]
     assert spec["serviceAccountName"] == EXECUTION["service_account"]
     [server], [agent] = spec["initContainers"], spec["containers"]
     assert server["resources"] == VERIFICATION["resources"]
@@ -217,7 +227,7 @@ def test_a_server_that_is_killed_is_no_verdict(in_the_copy: Backed) -> None:
     with ThreadPoolExecutor() as pool:
         running = pool.submit(in_the_copy.run, call)
         wait_until(lambda: "read back" in log_of(in_the_copy, call), what="it is restored", timeout=60)
-        assert in_the_copy.cluster.kill_containers(str(VERIFICATION["image"])) == 1
+        assert in_the_copy.cluster.kill_containers(SERVER) == 1
         error = running.result(timeout=120).error()
     assert isinstance(error, TransientError)
     assert "the throw-away server died" in error.message

@@ -282,9 +282,10 @@ class KubernetesCluster:
         socket = str(self.folder / "containerd.sock")
         return self.run_inside("ctr", "--address", socket, "--namespace", "k8s.io", *arguments)
 
-    def kill_containers(self, image: str) -> int:
-        """SIGKILL what runs from an image, as the kernel does for want of memory; return how many."""
-        mine = self.ask_containerd("containers", "list", "--quiet", f"image=={image}").split()
+    def kill_containers(self, name: str) -> int:
+        """SIGKILL the containers that pods call so, as the kernel does for want of memory; return how many."""
+        named = f'labels."io.kubernetes.container.name"=={name}'
+        mine = self.ask_containerd("containers", "list", "--quiet", named).split()
         tasks = [line.split() for line in self.ask_containerd("tasks", "list").splitlines()[1:]]
         running = [task[0] for task in tasks if task[0] in mine and task[2] == "RUNNING"]
         for task in running:
