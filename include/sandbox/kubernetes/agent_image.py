@@ -54,6 +54,7 @@ WHEEL_SOURCES = (
     "include/mongo_backup",
     "plugins/mongo_backup_airflow",
 )
+COMPILE = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
 LAUNCHER = "#!/usr/bin/python3\nimport sys\n\nfrom mongo_backup.cli.main import main\n\nsys.exit(main())\n"
 
 
@@ -65,11 +66,11 @@ def agent_layers() -> list[Path]:
     folder = cache_folder("images")
     with only_one(folder):
         base = _base(folder)
-        return [base / "layer.tar", _application(folder, base)]
+        return [_base_layer(base), _application(folder, base)]
 
 
 def _base(folder: Path) -> Path:
-    """Return the folder with Debian's root file system and its layer."""
+    """Return the folder with Debian's root file system."""
     target = folder / f"base-{_digest([SUITE, *PACKAGES, *UNUSED])}"
     if target.exists():
         return target
@@ -81,7 +82,6 @@ def _base(folder: Path) -> Path:
         run(["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root), mirror])
         for unused in UNUSED:
             shutil.rmtree(root / unused, ignore_errors=True)
-        layer_of(root, Path(name) / "layer.tar")
         Path(name).chmod(0o755)
         Path(name).rename(target)
         Path(name).mkdir()  # for the end of this block to remove
@@ -89,9 +89,17 @@ def _base(folder: Path) -> Path:
     return target
 
 
+def _base_layer(base: Path) -> Path:
+    """Return the layer of Debian's root file system."""
+    layer = base / "root.tar"
+    if not layer.exists():
+        layer_of(base / "root", base / "root.new").rename(layer)
+    return layer
+
+
 def _application(folder: Path, base: Path) -> Path:
     """Return the layer with the wheel and its dependencies; older ones are removed."""
-    target = folder / f"application-{_digest([base.name, LAUNCHER, *_source_texts()])}.tar"
+    target = folder / f"application-{_digest([base.name, LAUNCHER, *COMPILE, *_source_texts()])}.tar"
     if target.exists():
         return target
     with tempfile.TemporaryDirectory(dir=folder, prefix=".application-") as name:
@@ -117,9 +125,8 @@ def _application(folder: Path, base: Path) -> Path:
 
 def _compile(site: Path, base: Path) -> None:
     """Compile with the image's own Python: on a read-only file system each start would compile anew."""
-    inside = (
-        f"mount --bind '{site}' '{base}/mnt' && exec chroot '{base}' python3 -m compileall -q -s /mnt -p /{SITE} /mnt"
-    )
+    compiling = f"python3 {' '.join(COMPILE)} -s /mnt -p /{SITE} /mnt"
+    inside = f"mount --bind '{site}' '{base}/mnt' && exec chroot '{base}' {compiling}"
     run(["unshare", "--mount", "sh", "-c", inside])
 
 

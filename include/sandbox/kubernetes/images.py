@@ -39,19 +39,8 @@ def pause_layer(folder: Path) -> Path:
 
 
 def layer_of(folder: Path, layer: Path) -> Path:
-    """Pack a folder as a layer; owners and times as in the folder."""
-    run(
-        [
-            "tar",
-            "--create",
-            "--numeric-owner",
-            "--sort=name",
-            "--mtime=@0",
-            f"--file={layer}",
-            f"--directory={folder}",
-            ".",
-        ]
-    )
+    """Pack a folder as a layer; owners and times as in the folder: by them Python knows what it has compiled."""
+    run(["tar", "--create", "--numeric-owner", "--sort=name", f"--file={layer}", f"--directory={folder}", "."])
     return layer
 
 
