@@ -197,7 +197,8 @@ def test_a_gateway_that_is_away_is_a_reason_and_no_error(gateway: Pushgateway) -
 def test_a_copy_that_fails_keeps_what_is_known_of_its_last_success(gateway: Pushgateway) -> None:
     group = {"job": "mongo_backup_copy", "configuration": "shop", "session": "nightly", "copy": "offsite"}
     names = {"configuration": "shop", "session": "nightly", "copy_name": "offsite"}
-    done = CopyResult(copy_name="offsite", copied=("a",), sets=3, newest_time=ENDED.timestamp(), bytes=9, seconds=1)
+    came: dict[str, Any] = {"copied": ("a", "b"), "copied_sets": 30, "refused": ("c",), "refused_sets": 25, "bytes": 9}
+    done = CopyResult(copy_name="offsite", sets=3, newest_time=ENDED.timestamp(), seconds=1, **came)
     good = Attempt(ended=ENDED, success=True, seconds=1)
     assert push_copy(gateway.url, CopyMetrics(attempt=good, done=done, **names)).pushed
     assert push_copy(gateway.url, CopyMetrics(attempt=Attempt(ended=LATER, success=False, seconds=2), **names)).pushed
@@ -205,4 +206,5 @@ def test_a_copy_that_fails_keeps_what_is_known_of_its_last_success(gateway: Push
     assert found["copy_last_attempt_success"] == 0
     assert found["copy_last_attempt_timestamp_seconds"] == LATER.timestamp()
     assert found["copy_last_success_timestamp_seconds"] == found["copy_newest_set_timestamp_seconds"]
-    assert (found["copy_sets"], found["copy_last_copied_sets"], found["copy_last_copied_bytes"]) == (3, 1, 9)
+    assert (found["copy_sets"], found["copy_last_copied_sets"], found["copy_last_copied_bytes"]) == (3, 30, 9)
+    assert found["copy_refused_sets"] == 25, "the result names the first ones alone"
