@@ -10,8 +10,8 @@ from sandbox.airflow import Airflow
 
 pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(1800)]
 
-RUN = "scheduled__2026-01-31T02:00:00+00:00"
-"""The scheduler of each would make a run of this id."""
+RUN = "the_same_in_both"
+"""As the schedulers of both make runs of the same ids."""
 
 
 def test_the_same_run_in_both(stage: Stage, before: set[str]) -> None:
