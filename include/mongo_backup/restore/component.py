@@ -15,6 +15,7 @@ from mongo_backup.manifest.model import NamespaceRecord
 from mongo_backup.namespaces import ACCOUNTS, BUCKETS_PREFIX
 from mongo_backup.restore.collections import CollectionCreator
 from mongo_backup.restore.documents import DocumentWriter
+from mongo_backup.restore.insert import Batch
 from mongo_backup.restore.rules import RestoreRules
 from mongo_backup.restore.specs import CollectionSpec, specs_of
 
@@ -122,5 +123,5 @@ def _stream(
             elif target.rules.accepts(event.db, event.collection):
                 db, collection = target.rules.new_name(event.db, event.collection)
                 in_order = f"{db}.{collection}" in capped and not collection.startswith(BUCKETS_PREFIX)
-                writer.write(db=db, collection=collection, documents=event.documents, in_order=in_order)
+                writer.write(Batch(db, collection, event.documents, event.joined), in_order=in_order)
             del event  # the next one may be as large

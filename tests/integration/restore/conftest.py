@@ -73,7 +73,7 @@ def _nothing_is_held(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def empty_set() -> Iterator[ReplicaSet]:
     """One member, no data: each test uses databases of its own."""
-    with ReplicaSet(members=1) as deployment:
+    with ReplicaSet(members=1, parameters={"enableTestCommands": 1}) as deployment:
         yield deployment
 
 
