@@ -59,7 +59,7 @@ def native(host: str, threads: int) -> None:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=5).parse_args()
+    options = parser(__doc__, rounds=5, threads=2).parse_args()
     if options.child:
         native(options.child[0], options.threads)
         return

@@ -26,9 +26,9 @@ class Run:
     peak_megabytes: float
 
 
-def parser(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
+def parser(description: str | None, *, rounds: int, threads: int) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    defaults = (("megabytes", 300), ("document", 300), ("collections", 4), ("rounds", rounds), ("threads", 2))
+    defaults = (("megabytes", 300), ("document", 300), ("collections", 4), ("rounds", rounds), ("threads", threads))
     for name, default in defaults:
         made.add_argument(f"--{name}", type=int, default=default)
     made.add_argument("--child", nargs="+", help=argparse.SUPPRESS)

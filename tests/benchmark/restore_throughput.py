@@ -54,7 +54,7 @@ def dump_into(archive: Path, client: MongoClient[dict[str, object]], host: str) 
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=3).parse_args()
+    options = parser(__doc__, rounds=3, threads=8).parse_args()
     if options.child:
         native(*options.child, threads=options.threads)
         return
