@@ -56,12 +56,13 @@ def dump_into(archive: Path, client: MongoClient[dict[str, object]], host: str) 
 def main() -> None:
     options = parser(__doc__, rounds=3, threads=8).parse_args()
     if options.child:
-        native(*options.child, threads=options.threads)
+        host, archive = options.child
+        native(host, archive, options.threads)
         return
     with ReplicaSet(members=1, name=SET, auth=False, cache_gb=2.0) as server, tempfile.TemporaryDirectory() as folder:
-        host, client, archive = server.hosts()[0], server.client(), Path(folder) / "archive"
+        host, client, file = server.hosts()[0], server.client(), Path(folder) / "archive"
         size = fill(client, megabytes=options.megabytes, document=options.document, collections=options.collections)
-        dump_into(archive, client, host)
+        dump_into(file, client, host)
 
         def into_empty(command: list[str]) -> Callable[[], Run]:
             def run() -> Run:
@@ -70,10 +71,10 @@ def main() -> None:
 
             return run
 
-        own = [sys.executable, __file__, "--threads", str(options.threads), "--child", host, str(archive)]
+        own = [sys.executable, __file__, "--threads", str(options.threads), "--child", host, str(file)]
         actions = {"native": into_empty(own)}
         if tool := shutil.which("mongorestore"):
-            theirs = [tool, f"--host={SET}/{host}", f"--archive={archive}", "--quiet"]
+            theirs = [tool, f"--host={SET}/{host}", f"--archive={file}", "--quiet"]
             actions["mongorestore"] = into_empty(theirs)
             actions[f"mongorestore, {WORKERS} workers"] = into_empty(
                 [*theirs, f"--numInsertionWorkersPerCollection={WORKERS}"]
