@@ -15,6 +15,7 @@ from mongo_backup.restore.insert import Batch, insert_batch
 
 log = logging.getLogger(__name__)
 
+BATCH_BYTES = 4 << 20
 BATCH_DOCUMENTS = 5_000
 BUDGET_BYTES = 24 << 20
 """Documents that are queued or on their way to the server; of a large one the driver makes up to three copies."""
@@ -150,10 +151,16 @@ class DocumentWriter:
 
 
 def _parts(batch: Batch) -> Iterator[Batch]:
-    """Cut a batch of very many small documents: the server takes 100 000 at once, and holds a lock for each batch."""
-    if len(batch.documents) <= BATCH_DOCUMENTS:
+    """Cut what is too much for one command: a server takes 100 000 documents, and the driver what one may have."""
+    if len(batch.documents) <= BATCH_DOCUMENTS and len(batch.joined) <= BATCH_BYTES:
         yield batch
         return
-    for start in range(0, len(batch.documents), BATCH_DOCUMENTS):
-        documents = batch.documents[start : start + BATCH_DOCUMENTS]
-        yield replace(batch, documents=documents, joined=b"".join(documents))
+    part: list[bytes] = []
+    size = 0
+    for document in batch.documents:
+        if part and (len(part) >= BATCH_DOCUMENTS or size + len(document) > BATCH_BYTES):
+            yield replace(batch, documents=part, joined=b"".join(part))
+            part, size = [], 0
+        part.append(document)
+        size += len(document)
+    yield replace(batch, documents=part, joined=b"".join(part))

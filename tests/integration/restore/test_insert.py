@@ -38,6 +38,18 @@ def found(deployment: ReplicaSet, collection: str) -> list[bytes]:
     ]
 
 
+def write(deployment: ReplicaSet, batch: Batch) -> int:
+    """Write it as a restore does, one insert at a time; return how many documents were counted."""
+    client = deployment.client(user="restore")
+    with (
+        Progress(component="rs0", collections=1) as progress,
+        DocumentWriter(client=client, host="rs0", progress=progress, threads=1) as writer,
+    ):
+        writer.write(batch)
+        writer.finish()
+    return progress.documents
+
+
 @contextmanager
 def failing(deployment: ReplicaSet, **data: Any) -> Iterator[None]:
     """Let the server fail the next insert."""
@@ -50,12 +62,7 @@ def failing(deployment: ReplicaSet, **data: Any) -> Iterator[None]:
 
 def test_what_a_writer_is_given_comes_to_the_server_byte_by_byte(empty_set: ReplicaSet) -> None:
     batch = batch_of("many", [{"_id": n, "last": bson.Int64(n)} for n in range(2 * BATCH_DOCUMENTS + 1)])
-    with Progress(component="rs0", collections=1) as progress:
-        client = empty_set.client(user="restore")
-        with DocumentWriter(client=client, host="rs0", progress=progress, threads=1) as writer:
-            writer.write(batch)
-            writer.finish()
-    assert progress.documents == len(batch.documents)
+    assert write(empty_set, batch) == len(batch.documents)
     assert found(empty_set, "many") == batch.documents
 
 
@@ -63,6 +70,13 @@ def test_a_document_as_large_as_a_server_takes_is_written(empty_set: ReplicaSet)
     batch = batch_of("large", [{"_id": 1, "fill": b"\x11" * (16 * 1024 * 1024 - 32)}])
     insert(empty_set, batch)
     assert found(empty_set, "large") == batch.documents
+
+
+def test_large_documents_that_come_together_are_sent_apart(empty_set: ReplicaSet) -> None:
+    sizes = (100, 16 * 1024 * 1024 - 64, 3_000_000, 2_000_000, 100)
+    batch = batch_of("mixed", [{"_id": n, "fill": bytes(size)} for n, size in enumerate(sizes)])
+    write(empty_set, batch)
+    assert found(empty_set, "mixed") == batch.documents
 
 
 def test_another_number_of_documents_than_announced_is_an_error(empty_set: ReplicaSet) -> None:
