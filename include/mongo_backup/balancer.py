@@ -27,6 +27,7 @@ _TIME_LIMIT_CODES = {50, 202, 262}
 _POLL_SECONDS = 0.25
 _CONFIG = "config"
 _ANY_HOST = "*"
+_OFF = "off"
 
 
 class BalancerStatus(Model):
@@ -96,7 +97,7 @@ class Balancer:
         with mongo_errors(f"putting the balancer back to {mode}", self.where):
             if mode == "full":
                 self._command("Start")
-            elif mode == "off":
+            elif mode == _OFF:
                 self._command("Stop")
             else:
                 # No command sets `autoSplitOnly` (4.4, 5.0); the balancer reads its mode before each round.
@@ -136,6 +137,21 @@ def stop_balancer(
     now = balancer.status().mode
     logger.info("The balancer was %s and is %s now; waited %.1f s for its round to end", former, now, waited)
     return BalancerResult(former=former, now=now, waited_seconds=round(waited, 3))
+
+
+def require_stopped(connector: Connector) -> None:
+    """See that no chunk can move while data and routing are written.
+
+    A step that is tried again by itself ("Clear only failed") comes after the teardown that put the balancer back.
+
+    :raises PreconditionError: the balancer is on.
+    """
+    balancer = Balancer(connector)
+    if (mode := balancer.status().mode) != _OFF:
+        raise PreconditionError(
+            f"the balancer is not off but {mode} ({balancer.where}), so chunks may move while they are restored: clear"
+            " `disable_balancer` and all that follows it, not only the failed tasks, or start a new restore"
+        )
 
 
 def _put_back(balancer: Balancer, journal: Journal, entry: JournalEntry, cause: BaseException) -> None:

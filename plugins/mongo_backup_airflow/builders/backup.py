@@ -106,12 +106,13 @@ class _Tasks:
         metrics = self._task(BackupStep.PUSH_METRICS, BackupMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
         finish = self._task(BackupStep.FINISH, FinishBackupOperator, **wiring.finish_arguments(self.configuration))
         wiring.chain_tasks([prepare, before, stop, members, lock_config, hold, dump])
-        wiring.chain_tasks([dump, release, unlock_config, start, commit, copy, retention, metrics])
+        ending = [dump, release, unlock_config, start, commit, copy, retention, metrics]
+        wiring.chain_tasks(ending)
         if copy is not None:
             commit >> retention
         if self.held:
             dump >> commit  # teardowns succeed after failed dumps too: the commit must see the dumps themselves
-        wiring.close_run(finish, after=[release, unlock_config, start, metrics], hooks=after)
+        wiring.close_run(finish, after=ending, hooks=after)
 
     def _task(
         self, step: BackupStep, kind: type[BackupOperator] = BackupOperator, *, name: str | None = None, **more: Any

@@ -63,4 +63,4 @@ def _wire(subject: Subject) -> None:
         MaintainStep.FINISH, FinishMaintenanceOperator, **wiring.finish_arguments(subject.objects.configuration)
     )
     wiring.chain_tasks([check, prune, metrics])
-    wiring.close_run(finish, after=[metrics])
+    wiring.close_run(finish, after=[prune, metrics])

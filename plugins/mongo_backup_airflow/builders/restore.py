@@ -161,7 +161,7 @@ class _Tasks:
         wiring.chain_tasks([indexes, verify, start, metrics])
         if start is not None:
             verify >> metrics  # a task with nothing but teardowns below it would count for the run's colour
-        wiring.close_run(finish, after=[start, metrics], hooks=after)
+        wiring.close_run(finish, after=[verify, start, metrics], hooks=after)
 
     def _task(
         self, step: RestoreStep, kind: type[RestoreStepOperator] = RestoreStepOperator, **more: Any

@@ -87,4 +87,4 @@ def _wire(subject: Subject, settings: VerificationSettings) -> None:
         VerifyStep.FINISH, FinishVerificationOperator, **wiring.finish_arguments(subject.objects.configuration)
     )
     wiring.chain_tasks([choose, compare, metrics])
-    wiring.close_run(finish, after=[metrics])
+    wiring.close_run(finish, after=[compare, metrics])

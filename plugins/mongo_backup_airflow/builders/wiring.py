@@ -139,6 +139,10 @@ def close_run(finish: BaseOperator, *, after: Iterable[BaseOperator | None], hoo
     tasks are skipped at once while teardowns still work. It must not hang below a setup, whose failure would keep it
     from running.
 
+    And it hangs below each task that only such tasks follow as run whatever happens: "Clear only failed" clears the
+    failed task and `finish` and not what ran between them, so `finish` would look while the task runs again, and leave
+    what that task then leaves.
+
     :param hooks: the hooks after the run: a teardown without setups too, so that they run whatever happens, when all
         else is over; `finish` alone still decides.
     """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import MaxKey
 
-from mongo_backup.agent.contract import BalancerResult, FinishResult
+from mongo_backup.agent.contract import BalancerResult, FinishResult, ReleaseResult
 from mongo_backup.agent.restore_contract import DropResult, IndexesResult, MetadataResult, PlanResult, VerifyResult
 from mongo_backup.balancer import Balancer
 from mongo_backup.connection import Connector
@@ -81,6 +81,7 @@ def balancer_mode(bench: Bench) -> str:
 def restored(shop_cluster: Bench) -> Any:
     """The cluster as a restore leaves it: a seeded one has orphans, and an earlier test may have changed it."""
     look = shop_cluster.prepared()
+    look.step("disable_balancer", BalancerResult)
     try:
         look.step("verify_restore", VerifyResult)
         different = False
@@ -211,6 +212,7 @@ def test_shards_may_change_places(shop_cluster: Bench) -> None:
 def test_steps_may_be_tried_again(shop_cluster: Bench) -> None:
     restore = shop_cluster.prepared(existing="drop")
     restore.plan = restore.step("plan_restore", PlanResult)
+    restore.step("disable_balancer", BalancerResult)
     restore.step("drop_existing", DropResult)
     restore.restore_one("shard0")
     with pytest.raises(PreconditionError, match="appeared"):
@@ -222,6 +224,20 @@ def test_steps_may_be_tried_again(shop_cluster: Bench) -> None:
         restore.step("restore_metadata", MetadataResult)
         restore.step("build_indexes", IndexesResult)
         assert restore.step("verify_restore", VerifyResult).uuids == 3
+
+
+def test_nothing_is_written_while_the_balancer_may_move_chunks(shop_cluster: Bench) -> None:
+    """As after "Clear only failed": the run's own teardown has put the balancer back."""
+    restore = shop_cluster.prepared(existing="drop")
+    restore.plan = restore.step("plan_restore", PlanResult)
+    restore.step("disable_balancer", BalancerResult)
+    restore.step("enable_balancer", ReleaseResult)
+    for step in ("drop_existing", "restore_metadata", "build_indexes", "verify_restore"):
+        with pytest.raises(PreconditionError, match=r"balancer is not off but full.*clear `disable_balancer` and all"):
+            restore.step(step, DropResult)
+    with pytest.raises(PreconditionError, match="balancer is not off"):
+        restore.restore_one("shard0")
+    assert all_orders(shop_cluster.deployment) == list(range(400))
 
 
 def test_finish_puts_back_what_a_dead_run_left(shop_cluster: Bench) -> None:
@@ -242,6 +258,7 @@ def test_routers_are_told(restored: Bench) -> None:
         restore = restored.prepared(existing="drop")
         restore.target = AppBinding.model_validate(binding)
         restore.plan = restore.step("plan_restore", PlanResult)
+        restore.step("disable_balancer", BalancerResult)
         assert restore.step("restore_metadata", MetadataResult).collections == 3
         assert restore.step("verify_restore", VerifyResult).uuids == 3
 
@@ -249,6 +266,7 @@ def test_routers_are_told(restored: Bench) -> None:
 def test_the_comparison_finds_what_differs(restored: Bench) -> None:
     cluster: ShardedCluster = restored.deployment
     restore = restored.prepared(existing="drop")
+    restore.step("disable_balancer", BalancerResult)
     shop = cluster.admin_client("shard0").shop
     email = shop.customers.find_one_and_update({"_id": 3}, {"$set": {"email": "changed@example.org"}})["email"]
     order = cluster.admin_client("shard1").shop.orders.find_one_and_delete({"number": 399})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mongo_backup.agent.restore_contract import RestoreRequest
+from mongo_backup.balancer import require_stopped
 from mongo_backup.connection import Client, Connector
 from mongo_backup.credentials import Credentials
 from mongo_backup.errors import ConfigurationError
@@ -150,6 +151,7 @@ def open_job(request: RestoreRequest, credentials: Credentials, *, acting: bool 
 
     :param acting: False: the step only looks, so nothing is written; but it refuses a target that is not free.
     :raises TargetBusyError: another run is at work on the target.
+    :raises PreconditionError: the step acts, and the balancer of the target is on.
     :raises MongoBackupError: the set is not complete, the target is not as declared, something does not answer.
     """
     return_large_pieces()
@@ -165,6 +167,8 @@ def open_job(request: RestoreRequest, credentials: Credentials, *, acting: bool 
             check(request.binding, topology)
             manifest, manifest_id = found.result()
         with _presence(request, connector, acting=acting):
+            if acting and topology.kind is TopologyKind.SHARDED:
+                require_stopped(connector)
             yield RestoreJob(request, credentials, connector, repository, manifest, manifest_id, topology)
 
 
