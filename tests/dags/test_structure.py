@@ -13,7 +13,7 @@ from sandbox.objects import configuration, local_storage
 
 SHARDED = {
     "prepare": {"disable_balancer"},
-    "disable_balancer": {"identify_secondaries", "enable_balancer"},
+    "disable_balancer": {"identify_secondaries", "lock_config_server", "enable_balancer"},
     "identify_secondaries": {"lock_config_server", "dump"},
     "lock_config_server": {"lock_secondaries", "unlock_config_server"},
     "lock_secondaries": {"dump", "unlock_secondaries"},
@@ -28,7 +28,7 @@ SHARDED = {
 }
 SHARDED_WINDOWS = {
     "prepare": {"disable_balancer"},
-    "disable_balancer": {"identify_secondaries", "enable_balancer"},
+    "disable_balancer": {"identify_secondaries", "widen_history_windows", "enable_balancer"},
     "identify_secondaries": {"widen_history_windows", "dump"},
     "widen_history_windows": {"dump", "restore_history_windows"},
     "dump": {"restore_history_windows", "commit_snapshot", "finish"},
@@ -61,7 +61,10 @@ STANDALONE = {
 }
 RESTORE_SHARDED = {
     "plan_restore": {"disable_balancer", "restore"},
-    "disable_balancer": {"drop_existing", "enable_balancer"},
+    "disable_balancer": {
+        *("drop_existing", "restore", "restore_metadata", "build_indexes", "verify_restore"),
+        "enable_balancer",
+    },
     "drop_existing": {"restore"},
     "restore": {"restore_metadata"},
     "restore_metadata": {"build_indexes"},

@@ -106,6 +106,7 @@ class _Tasks:
         metrics = self._task(BackupStep.PUSH_METRICS, BackupMetricsOperator, trigger_rule=TriggerRule.ALL_DONE)
         finish = self._task(BackupStep.FINISH, FinishBackupOperator, **wiring.finish_arguments(self.configuration))
         wiring.chain_tasks([prepare, before, stop, members, lock_config, hold, dump])
+        wiring.chain_tasks([stop, lock_config, hold])  # a dump that is cleared takes its setups with it, and no more
         ending = [dump, release, unlock_config, start, commit, copy, retention, metrics]
         wiring.chain_tasks(ending)
         if copy is not None:

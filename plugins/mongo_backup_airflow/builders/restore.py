@@ -159,7 +159,9 @@ class _Tasks:
         finish = self._task(RestoreStep.FINISH, FinishRestoreOperator, **wiring.finish_arguments(self.configuration))
         wiring.chain_tasks([plan, self._approval(), before, stop, drop, restore, routing, indexes])
         wiring.chain_tasks([indexes, verify, start, metrics])
-        if start is not None:
+        if stop is not None and start is not None:
+            # Whichever of them is cleared takes the setup with it and nothing between: it must wait for that itself.
+            stop >> [task for task in (restore, routing, indexes, verify) if task is not None]
             verify >> metrics  # a task with nothing but teardowns below it would count for the run's colour
         wiring.close_run(finish, after=[verify, start, metrics], hooks=after)
 
