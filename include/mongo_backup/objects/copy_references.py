@@ -48,10 +48,13 @@ def secrets_of_copies(
 
 def impossible_copies(configuration: BackupConfiguration, objects: ObjectSet) -> Iterator[tuple[Path, str]]:
     """Copies into a repository that is somebody else's, or whose name means two things."""
+    copies = tuple(copies_of(configuration))
+    if not copies:  # the places of all others are looked at for nothing
+        return
     taken = dict(_taken(configuration, objects))
     named: dict[str, tuple[str, Any]] = {}
     placed: dict[Any, str] = {}
-    for path, session, copy in copies_of(configuration):
+    for path, session, copy in copies:
         place = _place(objects, copy.storage.name, copy.repository or configuration.repository_name)
         if place is None:  # an unknown storage is told already
             continue
