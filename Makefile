@@ -89,9 +89,10 @@ sandbox: setup  ## keep the demo's servers up and print the address and login of
 faults: setup  ## disturb every step in every way, write docs/reliability.md (an hour on 2 cores; FAULTS="--only restore")
 	$(BIN)/python -m sandbox.faults.main $(FAULTS)
 
-bench: setup  ## measure dump and restore (mongodump and mongorestore beside, where they are on PATH)
+bench: setup  ## measure dump, restore and a sharded backup (beside mongodump, mongorestore, pbm where they are on PATH)
 	$(BIN)/python tests/benchmark/dump_throughput.py
 	$(BIN)/python tests/benchmark/restore_throughput.py
+	$(BIN)/python tests/benchmark/backup_figures.py
 
 bench-pods: setup  ## measure what pods add to a backup, and a target of 100 shards (root; a quarter of an hour)
 	$(BIN)/python tests/benchmark/pods_and_processes.py

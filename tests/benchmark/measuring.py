@@ -35,26 +35,37 @@ def parser(description: str | None, *, rounds: int, threads: int) -> argparse.Ar
     return made
 
 
-def fill(client: MongoClient[dict[str, object]], *, megabytes: int, document: int, collections: int) -> float:
-    """Insert documents of about this many bytes; return the megabytes."""
+def fill(
+    client: MongoClient[dict[str, object]],
+    *,
+    megabytes: int,
+    document: int,
+    collections: int,
+    database: str = DB,
+    words: Sequence[str] = (),
+) -> float:
+    """Insert documents of about this many bytes; return the megabytes.
+
+    :param words: what a document is filled up with, in any order, for a store that compresses; none: the letter x.
+    """
     dice = random.Random(1)
+    size = document - 90
     per_collection = megabytes * 1_000_000 // document // collections
+
+    def padding() -> str:
+        return " ".join(dice.choices(words, k=size // 4))[:size] if words else "x" * size
+
     for number in range(collections):
         for start in range(0, per_collection, 5000):
-            client[DB][f"c{number}"].insert_many(
+            client[database][f"c{number}"].insert_many(
                 [
-                    {
-                        "n": each,
-                        "name": f"n{dice.randrange(10**6):06}",
-                        "at": {"x": dice.random()},
-                        "pad": "x" * (document - 90),
-                    }
+                    {"n": each, "name": f"n{dice.randrange(10**6):06}", "at": {"x": dice.random()}, "pad": padding()}
                     for each in range(start, min(start + 5000, per_collection))
                 ],
                 ordered=False,
             )
-    size: float = client[DB].command("dbStats")["dataSize"]
-    return size / 1e6
+    found: float = client[database].command("dbStats")["dataSize"]
+    return found / 1e6
 
 
 def measured(command: Sequence[str], *, stdout: int = subprocess.DEVNULL) -> Run:
