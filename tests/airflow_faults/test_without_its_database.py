@@ -1,4 +1,4 @@
-"""Airflow and its database are lost in the middle of a backup. The stage's Airflow is gone after it: the last file by name.
+"""Airflow and its database are lost in the middle of a backup. The stage's Airflow is gone after it: the last file.
 
 It waits a quarter of an hour: for a lease to end by itself, then for the schedule of a new watchdog.
 """
