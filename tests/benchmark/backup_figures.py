@@ -32,7 +32,7 @@ from sandbox.stack import BACKUP_DAG, Stack
 
 RUN_SECONDS = 1800
 COMMIT = "commit_snapshot"
-WORDS = 4000
+WORDS, TEXT_WORDS = 4000, 2_000_000
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,19 @@ def tell(what: str, value: float, unit: str, goal: float | None = None) -> None:
     """One line; all goals are upper bounds."""
     digits = 3 if value < 1 else 2 if value < 10 else 1
     against = "" if goal is None else f"(goal {goal:g}: {'reached' if value <= goal else 'MISSED'})"
-    print(f"{what:62} {value:9.{digits}f} {unit:5} {against}".rstrip(), flush=True)
+    print(f"{what:74} {value:9.{digits}f} {unit:5} {against}".rstrip(), flush=True)
 
 
-def vocabulary() -> list[str]:
-    """Words of no language: text that compresses about as text does."""
+def prose() -> str:
+    """Words of no language: they compress about as text does."""
     dice = random.Random(2)
-    return ["".join(dice.choices("etaoinshrdlu", k=dice.randint(2, 8))) for _ in range(WORDS)]
+    words = ["".join(dice.choices("etaoinshrdlu", k=dice.randint(2, 8))) for _ in range(WORDS)]
+    return " ".join(dice.choices(words, k=TEXT_WORDS))
 
 
 def fill_shards(cluster: ShardedCluster, given: argparse.Namespace) -> float:
     """An equal part of the documents on each shard, in a database of its own; megabytes."""
-    size = 0.0
+    size, text = 0.0, prose()
     for shard in cluster.shard_names:
         database = f"{DB}_{shard}"
         create_database(cluster, database, primary_shard=shard)
@@ -73,7 +74,7 @@ def fill_shards(cluster: ShardedCluster, given: argparse.Namespace) -> float:
             document=given.document,
             collections=given.collections,
             database=database,
-            words=vocabulary(),
+            text=text,
         )
     cluster.wait_for_replication()
     return size
@@ -123,7 +124,8 @@ def report(first: Backup, second: Backup, peaks: Peaks) -> None:
         tell(f"{title} backup, waits between tasks", each.idle, "s", 8)
         for component in each.manifest.components:
             if component.locked_seconds is not None:
-                tell(f"{title} backup, {component.name} locked", component.locked_seconds, "s")
+                before = component.locked_seconds - component.read_seconds
+                tell(f"{title} backup, {component.name} locked before its dump began", before, "s")
                 ratio = component.locked_seconds / component.read_seconds
                 tell(f"{title} backup, {component.name} locked / time to read", ratio, "", 1.2)
         if each.manifest.lock_skew_seconds is not None:
@@ -137,7 +139,9 @@ def report(first: Backup, second: Backup, peaks: Peaks) -> None:
 def report_loads(stack: Stack) -> None:
     """Print how long DAGs take to load."""
     for what, run in load_times(stack).items():
-        tell(f"loading {what}, {CONFIGURATIONS} configurations", run.seconds, "s", GOALS[what])
+        tell(
+            f"loading {what}, {CONFIGURATIONS} configurations, processor time", run.processor_seconds, "s", GOALS[what]
+        )
 
 
 def report_peer(cluster: ShardedCluster, stack: Stack, own: float) -> None:

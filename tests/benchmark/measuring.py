@@ -42,18 +42,19 @@ def fill(
     document: int,
     collections: int,
     database: str = DB,
-    words: Sequence[str] = (),
+    text: str = "",
 ) -> float:
     """Insert documents of about this many bytes; return the megabytes.
 
-    :param words: what a document is filled up with, in any order, for a store that compresses; none: the letter x.
+    :param text: a document is filled up with a piece of it, for a store that compresses; none: with the letter x.
     """
     dice = random.Random(1)
     size = document - 90
     per_collection = megabytes * 1_000_000 // document // collections
 
     def padding() -> str:
-        return " ".join(dice.choices(words, k=size // 4))[:size] if words else "x" * size
+        start = dice.randrange(len(text) - size) if text else 0
+        return text[start : start + size] or "x" * size
 
     for number in range(collections):
         for start in range(0, per_collection, 5000):
