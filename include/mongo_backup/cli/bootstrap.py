@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 from mongo_backup.cli.common import DEFAULT_OBJECTS
+from mongo_backup.cli.snapshots import damaged
 from mongo_backup.cli.source import RepositoryOption, Source
 from mongo_backup.cli.tables import megabytes, table
-from mongo_backup.errors import ConfigurationError
+from mongo_backup.errors import ConfigurationError, MongoBackupError
 
 if TYPE_CHECKING:
     from mongo_backup.manifest.catalog import SetEntry
@@ -26,6 +27,7 @@ def bootstrap(
         "bootstrap"
     ),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List, write nothing.")] = False,
+    limit: Annotated[int, typer.Option(help="Show the newest so many sets.", min=1)] = 20,
     output: Annotated[Literal["table", "json"], typer.Option(help="How to print.")] = "table",
 ) -> None:
     """List the sets of a repository of which only address and password are known, and write its objects back.
@@ -35,13 +37,14 @@ def bootstrap(
     from mongo_backup.manifest.objects import as_yaml, documents_of, missing_policies
 
     where = Source(configuration=None, objects=DEFAULT_OBJECTS, credentials=None, repository=repository)
-    found, location = _read(where)
+    read = _read(where, limit)
+    found = [(entry, each) for entry, each in read.found if not isinstance(each, MongoBackupError)]
     newest = {manifest.session: manifest for _, manifest in found}
     documents = documents_of(sorted(newest.values(), key=lambda each: each.finished))
     files = {folder / f"{kind.lower()}-{name}.yaml": as_yaml(each) for (kind, name), each in documents.items()}
     if not dry_run:
         _write(files)
-    notes = _notes(location, missing_policies(documents))
+    notes = [*damaged(read.found), *_notes(read.location, missing_policies(documents))]
     if output == "json":
         told = {
             "sets": [_fields(entry, manifest) for entry, manifest in found],
@@ -53,23 +56,32 @@ def bootstrap(
         return
     for line in table([_HEAD, *(tuple(map(str, _fields(*each).values())) for each in found)]):
         typer.echo(line)
+    if read.complete > len(read.found):
+        typer.echo(f"{read.complete} complete sets; --limit shows more of them")
     for path in files:
         typer.echo(f"{'would write' if dry_run else 'wrote'} {path}")
     for note in notes:
         typer.echo(f"NOTE: {note}")
 
 
-def _read(where: Source) -> tuple[list[tuple[SetEntry, Manifest]], str]:
-    from concurrent.futures import ThreadPoolExecutor
+class _Read(NamedTuple):
+    found: list[tuple[SetEntry, Manifest | MongoBackupError]]
+    complete: int
+    location: str
 
+
+def _read(where: Source, limit: int) -> _Read:
+    """The newest sets, and the newest of each session: to read all of thousands would take hours."""
     from mongo_backup.manifest.catalog import SetCatalog
-    from mongo_backup.manifest.store import read_manifest
+    from mongo_backup.manifest.store import read_manifests
 
     with where.open() as opened:
-        entries = SetCatalog.read(opened).complete()
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            manifests = list(pool.map(lambda entry: read_manifest(opened, entry), entries))
-        return list(zip(entries, manifests, strict=True)), opened.location
+        complete = SetCatalog.read(opened).complete()
+        newest = {each.session: each for each in complete}
+        shown = [each for each in complete if each in complete[-limit:] or each in newest.values()]
+        return _Read(
+            found=read_manifests(opened, shown, archives=False), complete=len(complete), location=opened.location
+        )
 
 
 def _fields(entry: SetEntry, manifest: Manifest) -> dict[str, object]:
@@ -89,15 +101,17 @@ def _write(files: dict[Path, str]) -> None:
 
     :raises ConfigurationError: a file is there and says something else, or cannot be written.
     """
-    for path, text in files.items():
-        if path.exists() and path.read_text("utf-8") != text:
-            raise ConfigurationError(f"{path} is there already and says something else: give another --write folder")
     try:
+        for path, text in files.items():
+            if path.is_symlink() or (path.exists() and path.read_bytes() != text.encode()):
+                raise ConfigurationError(
+                    f"{path} is there already and says something else: give another --write folder"
+                )
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
     except OSError as error:
-        raise ConfigurationError(f"{error.filename} cannot be written: {error.strerror}") from None
+        raise ConfigurationError(f"{error.filename} cannot be read or written: {error.strerror}") from None
 
 
 def _notes(location: str, policies: list[str]) -> list[str]:

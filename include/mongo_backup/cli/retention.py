@@ -131,8 +131,7 @@ def _retain(
     with _opened(resolved[names[0]], credentials) as (repository, catalog):
         for name, one in resolved.items():
             plans[name] = plan_for(catalog, one.retention.spec if one.retention else None, session=name)
-        for found in plans.values() if apply else ():
-            apply_plan(repository, catalog, found)
+        gone = {name: apply_plan(repository, catalog, found) for name, found in plans.items() if apply}
     if output == "json":
         typer.echo(json.dumps({name: found.model_dump(mode="json") for name, found in plans.items()}, indent=2))
         return
@@ -141,8 +140,10 @@ def _retain(
         typer.echo(f"session {name}, {f'policy {policy.name}' if policy else 'no policy: everything is kept'}:")
         for line in plan_words(found):
             typer.echo(f"  {line}")
-        verb = "forgotten" if apply else "to be forgotten"
-        typer.echo(f"  {len(found.kept)} kept, {len(found.forgotten)} {verb}")
+        going = f"{len(gone[name])} forgotten" if apply else f"{len(found.forgotten)} to be forgotten"
+        left = len(found.forgotten) - len(gone[name]) if apply else 0
+        refused = f", {left} more that the store does not let go" if left else ""
+        typer.echo(f"  {len(found.kept)} kept, {going}{refused}")
 
 
 def _mark(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ import typer
 from mongo_backup.cli.common import DEFAULT_OBJECTS, CredentialsOption, ObjectsOption
 from mongo_backup.cli.source import SET_HELP, ConfigurationArgument, CopyOption, RepositoryOption, Source
 from mongo_backup.cli.tables import megabytes, table
+from mongo_backup.errors import MongoBackupError
 
 if TYPE_CHECKING:
     from mongo_backup.manifest.catalog import SetEntry
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Show the snapshots that can be restored, one of them, or what changed.", no_args_is_help=True)
 
 OutputOption = Annotated[Literal["table", "json"], typer.Option(help="How to print.")]
+_VERDICTS = {"verified": "yes", "failed": "FAILED"}
 _HEAD = ("SET", "SESSION", "CLUSTER TIME", "CONSISTENCY", "COMPONENTS", "DOCUMENTS", "SIZE", "VERIFIED", "NOTES")
 
 
@@ -39,7 +40,7 @@ def list_(
 ) -> None:
     """List the newest complete sets, the newest last: what can be restored."""
     from mongo_backup.manifest.catalog import SetCatalog
-    from mongo_backup.manifest.store import read_manifest
+    from mongo_backup.manifest.store import read_manifests
 
     where = Source(
         configuration=configuration, objects=objects, credentials=credentials, repository=repository, copy=copy
@@ -47,14 +48,13 @@ def list_(
     with where.open() as opened:
         catalog = SetCatalog.read(opened)
         complete = catalog.complete(session)
-        entries = complete[-limit:]
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            manifests = list(pool.map(lambda entry: read_manifest(opened, entry), entries))
-    found = list(zip(entries, manifests, strict=True))
+        found = read_manifests(opened, complete[-limit:])
     if output == "json":
         typer.echo(json.dumps([_summary(entry, each) for entry, each in found], indent=2))
         return
     for line in table([_HEAD, *(_row(entry, each) for entry, each in found)]) if found else ():
+        typer.echo(line)
+    for line in damaged(found):
         typer.echo(line)
     remains = len(catalog.incomplete())
     rest = f", {remains} without a manifest (of failed backups, or of one that runs)" if remains else ""
@@ -125,8 +125,17 @@ def diff(
         typer.echo(line)
 
 
-def _summary(entry: SetEntry, manifest: Manifest) -> dict[str, Any]:
-    """What the table shows, for programs."""
+def damaged(found: Sequence[tuple[SetEntry, Manifest | MongoBackupError]]) -> Iterator[str]:
+    """A line for each set that cannot be restored."""
+    for entry, each in found:
+        if isinstance(each, MongoBackupError):
+            yield f"DAMAGED: set {entry.set_id}: {each.message}"
+
+
+def _summary(entry: SetEntry, manifest: Manifest | MongoBackupError) -> dict[str, Any]:
+    """What the table shows, for programs; of a set that cannot be restored the reason."""
+    if isinstance(manifest, MongoBackupError):
+        return {"set_id": entry.set_id, "session": entry.session, "damaged": manifest.message}
     fields = {"set_id", "session", "started", "finished", "topology", "server_version", "consistency", "cluster_time"}
     return {
         **manifest.model_dump(mode="json", include=fields),
@@ -146,7 +155,9 @@ def _when(manifest: Manifest) -> str:
     return f"{datetime.fromtimestamp(time.t, UTC):%Y-%m-%d %H:%M:%S}Z ({time})" if time else "-"
 
 
-def _row(entry: SetEntry, manifest: Manifest) -> tuple[str, ...]:
+def _row(entry: SetEntry, manifest: Manifest | MongoBackupError) -> tuple[str, ...]:
+    if isinstance(manifest, MongoBackupError):
+        return (entry.set_id, entry.session or "-", *["-"] * 5, _VERDICTS.get(entry.verdict or "", "-"), "DAMAGED")
     notes = [*entry.marks, *(["suspicious"] if manifest.suspicious else [])]
     return (
         manifest.set_id,
@@ -156,7 +167,7 @@ def _row(entry: SetEntry, manifest: Manifest) -> tuple[str, ...]:
         ",".join(component.name for component in manifest.components),
         str(manifest.documents),
         megabytes(manifest.bytes),
-        {"verified": "yes", "failed": "FAILED"}.get(entry.verdict or "", "-"),
+        _VERDICTS.get(entry.verdict or "", "-"),
         ", ".join(notes),
     )
 

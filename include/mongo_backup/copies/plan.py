@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from mongo_backup.manifest.catalog import SetCatalog, SetEntry
 from mongo_backup.model import Model
@@ -17,6 +18,7 @@ from mongo_backup.repository.records import Snapshot
 from mongo_backup.retention.policy import SetTime, plan_retention
 
 FAILED = "failed"
+_Archives = dict[str, list[Snapshot]]
 
 
 class CopyPlan(Model):
@@ -37,13 +39,19 @@ class CopyPlan(Model):
 
 
 def plan_copy(
-    source: Iterable[Snapshot], copy: Iterable[Snapshot], policy: RetentionSpec | None, *, session: str
+    source: Iterable[Snapshot],
+    copy: Iterable[Snapshot],
+    policy: RetentionSpec | None,
+    *,
+    session: str,
+    now: datetime | None = None,
 ) -> CopyPlan:
     """Say what is to be copied.
 
     :param source: what the source's `snapshots` returned.
     :param copy: the same of the copy; nothing where it is not made yet.
     :param policy: the copy's; None keeps everything.
+    :param now: see `plan_retention`.
     """
     source, copy = tuple(source), tuple(copy)
     mine, theirs = SetCatalog(source), SetCatalog(copy)
@@ -54,8 +62,9 @@ def plan_copy(
         SetTime(set_id=name, time=each.time, marks=there[name].marks if name in there else ())
         for name, each in (offered | there).items()
     ]
-    kept = plan_retention(times, policy, verified=theirs.verified(session))
-    broken = {name for name in offered.keys() & there.keys() if not _whole(_archives(source, name), copy, name)}
+    kept = plan_retention(times, policy, verified=theirs.verified(session), now=now)
+    originals, copied = _archives(source), _archives(copy)
+    broken = {name for name in offered.keys() & there.keys() if not _whole(originals[name], copied[name])}
     newest_first = [each.set_id for each in kept.kept]
     missing = [name for name in newest_first if name in offered and (name not in there or name in broken)]
     return CopyPlan(
@@ -68,21 +77,18 @@ def plan_copy(
     )
 
 
-def _archives(snapshots: Iterable[Snapshot], set_id: str) -> Mapping[str, list[Snapshot]]:
-    """The archives of a set by component; a dump that was tried again may have left several of one."""
-    found: dict[str, list[Snapshot]] = defaultdict(list)
+def _archives(snapshots: Iterable[Snapshot]) -> Mapping[str, _Archives]:
+    """The archives of each set by component; a dump that was tried again may have left several of one."""
+    found: dict[str, _Archives] = defaultdict(lambda: defaultdict(list))
     for each in snapshots:
-        if each.tag("set") == set_id and each.tag("part") == "archive":
-            found[each.tag("component") or ""].append(each)
+        if each.tag("part") == "archive":
+            found[each.tag("set") or ""][each.tag("component") or ""].append(each)
     return found
 
 
-def _whole(source: Mapping[str, list[Snapshot]], copy: Iterable[Snapshot], set_id: str) -> bool:
+def _whole(source: _Archives, copy: _Archives) -> bool:
     """Whether the copy has each component, with the content that it has in the source."""
-    copied = _archives(copy, set_id)
-    return all(
-        any(same(one, other) for one in found for other in copied.get(name, ())) for name, found in source.items()
-    )
+    return all(any(same(one, other) for one in found for other in copy.get(name, ())) for name, found in source.items())
 
 
 def same(original: Snapshot, copy: Snapshot) -> bool:

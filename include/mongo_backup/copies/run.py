@@ -6,6 +6,7 @@ import logging
 import time
 from datetime import datetime, timedelta
 
+from mongo_backup import clock
 from mongo_backup.copies.plan import CopyPlan, plan_copy
 from mongo_backup.copies.transfer import copy_set
 from mongo_backup.manifest.catalog import SetCatalog
@@ -41,7 +42,8 @@ def look(
 
     :param there: False: the copy's repository is not made yet.
     """
-    return plan_copy(source.snapshots(), copy.snapshots() if there else (), policy, session=session)
+    found = copy.snapshots() if there else ()
+    return plan_copy(source.snapshots(), found, policy, session=session, now=clock.now())
 
 
 def copy_sets(
@@ -56,7 +58,7 @@ def copy_sets(
     copy.ensure(like=source)
     copy.unlock_stale()
     originals, there = source.snapshots(), copy.snapshots()
-    plan = plan_copy(originals, there, policy, session=session)
+    plan = plan_copy(originals, there, policy, session=session, now=clock.now())
     _tell(source, copy, plan)
     if plan.broken:
         entries = SetCatalog(there).complete(session)

@@ -24,27 +24,39 @@ def objects_of(manifest: Manifest) -> Objects:
     try:
         return Objects.model_validate(manifest.objects)
     except ValidationError as error:
-        what = error.errors(include_input=False, include_url=False)[0]
-        raise PreconditionError(
-            f"the objects in the manifest of set {manifest.set_id} cannot be read by this version ("
-            f"{'.'.join(map(str, what['loc']))}: {what['msg']}): use the version that wrote it, "
-            f"{manifest.core_version}, or write the objects anew"
-        ) from None
+        raise _unreadable(error, manifest) from None
 
 
 def documents_of(manifests: Iterable[Manifest]) -> dict[tuple[str, str], dict[str, Any]]:
     """Return all objects of these sets by kind and name, as short as a person would write them.
 
     :param manifests: the oldest first: of an object that changed, the newest is taken.
+    :raises PreconditionError: one is of a form that this version does not know.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for manifest in manifests:
         for value in _values(manifest.objects):
             if value.get("kind") in KINDS:
-                one = KINDS[value["kind"]].model_validate(value)
+                one = _object(value, manifest)
                 if one != builtin_addon():
                     found[value["kind"], one.name] = _document(value["kind"], one)
     return found
+
+
+def _object(value: dict[str, Any], manifest: Manifest) -> KubernetesStyleObject:
+    try:
+        return KINDS[value["kind"]].model_validate(value)
+    except ValidationError as error:
+        raise _unreadable(error, manifest) from None
+
+
+def _unreadable(error: ValidationError, manifest: Manifest) -> PreconditionError:
+    what = error.errors(include_input=False, include_url=False)[0]
+    return PreconditionError(
+        f"the objects in the manifest of set {manifest.set_id} cannot be read by this version ("
+        f"{'.'.join(map(str, what['loc']))}: {what['msg']}): use the version that wrote it, "
+        f"{manifest.core_version}, or write the objects anew"
+    )
 
 
 def _values(objects: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from mongo_backup.errors import PermanentError, PreconditionError, VerificationError
+from mongo_backup.errors import MongoBackupError, PermanentError, PreconditionError, VerificationError
 from mongo_backup.manifest.catalog import MANIFEST, SetCatalog, SetEntry
 from mongo_backup.manifest.model import FORMAT_VERSION, Inventory, Manifest
 from mongo_backup.model import Model
@@ -69,6 +70,45 @@ def read_manifest(repository: Repository, entry: SetEntry) -> Manifest:
     if entry.manifest_id is None:
         raise PreconditionError(f"set {entry.set_id} is not complete: it has no manifest")
     return decode_manifest(read_file(repository, entry.manifest_id, MANIFEST_FILE), entry.set_id)
+
+
+def read_manifests(
+    repository: Repository, entries: Iterable[SetEntry], *, archives: bool = True
+) -> list[tuple[SetEntry, Manifest | MongoBackupError]]:
+    """Read the manifests of many sets; in the place of one that cannot be read there is the reason: the others count.
+
+    :param archives: also `require_archives`.
+    :raises MongoBackupError: none can be read, or the store does not answer.
+    """
+
+    def read(entry: SetEntry) -> Manifest | MongoBackupError:
+        try:
+            manifest = read_manifest(repository, entry)
+            if archives:
+                require_archives(entry, manifest)
+        except (PermanentError, PreconditionError) as error:
+            return error
+        return manifest
+
+    entries = tuple(entries)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        found = list(zip(entries, pool.map(read, entries), strict=True))
+    errors = [each for _, each in found if isinstance(each, MongoBackupError)]
+    if errors and len(errors) == len(found):
+        raise errors[-1]
+    return found
+
+
+def require_archives(entry: SetEntry, manifest: Manifest) -> None:
+    """Refuse a set that has lost an archive, whoever removed it: it cannot be restored as a whole.
+
+    :raises PreconditionError: it has.
+    """
+    if lost := sorted(each.name for each in manifest.components if each.archive_id not in entry.part_ids):
+        raise PreconditionError(
+            f"set {manifest.set_id} has lost the archive of {', '.join(lost)}: its snapshot is not in the repository "
+            "any more; choose another set"
+        )
 
 
 def decode_manifest(text: bytes, set_id: str) -> Manifest:

@@ -19,11 +19,15 @@ def list_keys(repository: Repository) -> tuple[Key, ...]:
 def add_key(repository: Repository, password: str) -> Key:
     """Add a key for a new password, and open the repository with it.
 
-    :raises ConfigurationError: restic could not read the password back: it has a newline.
+    :raises ConfigurationError: restic could not read the password back: it has a newline, or blanks at its ends.
     :raises PreconditionError: nothing opens with it.
     """
     if "\n" in password or "\r" in password:
         raise ConfigurationError("the new password has a line break, which restic cannot read: choose another")
+    if password != password.strip():
+        raise ConfigurationError(
+            "the new password begins or ends with a blank, which restic cuts off where it adds a key: choose another"
+        )
     before = {each.id for each in list_keys(repository)}
     with repository.secret_file("new-password", password) as file:
         repository.tell("adding a key", "key", "add", "--new-password-file", file)

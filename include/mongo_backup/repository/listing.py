@@ -13,7 +13,8 @@ from mongo_backup.repository.command import ResticCommand
 from mongo_backup.repository.records import SNAPSHOTS, Snapshot, Stats
 
 LONG_TIMEOUT = 600.0
-"""For a question that reads all indexes, and for forgetting."""
+"""For a question that reads all indexes or all snapshots, and for forgetting. Without a cache restic asks for each
+snapshot, five at a time: at 50 ms an answer 30 s would be over with 3000 of them."""
 
 Parsed = TypeVar("Parsed")
 
@@ -28,7 +29,8 @@ class Listing(ResticCommand):
         """
         wanted = ",".join(tags)
         arguments = [*(("--tag", wanted) if wanted else ()), *(() if all_hosts else ("--host", self.host))]
-        done = self._must("listing snapshots", "snapshots", "--json", "--no-lock", *arguments)
+        words = ("snapshots", "--json", "--no-lock", *arguments)
+        done = self._must("listing snapshots", *words, timeout=LONG_TIMEOUT)
         found: tuple[Snapshot, ...] = self._parse(SNAPSHOTS, done.stdout)
         return tuple(sorted(found, key=lambda snapshot: snapshot.time))
 

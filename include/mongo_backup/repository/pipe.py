@@ -14,7 +14,7 @@ import os
 import select
 import subprocess
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 
 from pydantic import ValidationError
@@ -74,7 +74,7 @@ class BackupSink:
             ",".join(self._tags),
             "--json",
             "--quiet",
-            *(() if at is None else ("--time", f"{at.astimezone():%Y-%m-%d %H:%M:%S}")),
+            *(() if at is None else ("--time", f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}")),
             feed=True,
             grace_seconds=grace_seconds,
             on_error_line=self._log,

@@ -78,14 +78,17 @@ class StoreAccess:
     kind: str | None = None
 
     def environment(self, password: str, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The whole environment of a restic process, made from `base` (this process's own)."""
+        """The whole environment of a restic process, made from `base` (this process's own).
+
+        In UTC: restic reads and prints times of day without a zone, of which two are the same when clocks go back.
+        """
         inherited = {
             name: value
             for name, value in (os.environ if base is None else base).items()
             if not name.startswith(_OUR_PREFIXES) and name not in self.replaced
         }
         repository = {"RESTIC_REPOSITORY": self.secret_location or self.location, "RESTIC_PASSWORD": password}
-        return {**inherited, **self.variables, **repository}
+        return {**inherited, **self.variables, **repository, "TZ": "UTC"}
 
     def joined_environment(
         self, own: Mapping[str, str], source: StoreAccess, theirs: Mapping[str, str]

@@ -25,6 +25,8 @@ REFUSED = re.compile(
 """A store that refuses to delete. restic would ask ten times, 45 s for each object; and a prune goes on to the next."""
 REFUSALS_BELIEVED = 3
 """After so many refusals one after the other nothing more is tried."""
+FORGOTTEN_AT_ONCE = 500
+"""Ids in one command: Linux takes 2 MiB of arguments (execve(2)), and a policy may come after years without one."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 """Between two looks at a repository that somebody else has locked."""
 
@@ -147,7 +149,7 @@ class Upkeep(Listing):
         if not ids:
             return
         targets = self._present(ids)
-        if not targets or (refusal := self._forget(targets, wait_seconds)) is None:
+        if (refusal := self._forget_all(targets, wait_seconds)) is None:
             return
         # A refused one made restic give up: what else can go, goes one by one.
         in_vain = 0
@@ -164,6 +166,13 @@ class Upkeep(Listing):
     def _present(self, ids: Sequence[str]) -> list[str]:
         present = {snapshot.id for snapshot in self.snapshots(all_hosts=True)}
         return [each for each in ids if each in present]
+
+    def _forget_all(self, ids: Sequence[str], wait_seconds: float) -> str | None:
+        """Forget them, so many at a time; returns what restic says where the store refuses: then the rest is there."""
+        for start in range(0, len(ids), FORGOTTEN_AT_ONCE):
+            if refusal := self._forget(ids[start : start + FORGOTTEN_AT_ONCE], wait_seconds):
+                return refusal
+        return None
 
     def _forget(self, ids: Sequence[str], wait_seconds: float) -> str | None:
         """Forget them; returns what restic says where the store refuses."""

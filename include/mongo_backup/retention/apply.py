@@ -26,7 +26,7 @@ def plan_for(catalog: SetCatalog, policy: RetentionSpec | None, *, session: str 
     :param session: only the sets of this session: each session may have a policy of its own.
     """
     sets = [SetTime(set_id=each.set_id, time=each.time, marks=each.marks) for each in catalog.complete(session)]
-    return plan_retention(sets, policy, verified=catalog.verified(session))
+    return plan_retention(sets, policy, verified=catalog.verified(session), now=clock.now())
 
 
 def apply_plan(repository: Repository, catalog: SetCatalog, plan: RetentionPlan) -> tuple[str, ...]:

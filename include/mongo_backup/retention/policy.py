@@ -87,13 +87,19 @@ _BUCKETS: dict[str, Callable[[datetime], tuple[int, ...]]] = {
 
 
 def plan_retention(
-    sets: Iterable[SetTime], policy: RetentionSpec | None, *, verified: Collection[str] = ()
+    sets: Iterable[SetTime],
+    policy: RetentionSpec | None,
+    *,
+    verified: Collection[str] = (),
+    now: datetime | None = None,
 ) -> RetentionPlan:
     """Say which sets stay and why, and which go.
 
     :param sets: complete sets alone; a failed backup must never push a good one out.
     :param policy: None keeps everything.
     :param verified: ids of sets that were restored and compared; the newest of them stays.
+    :param now: `within` counts from here at the latest: a set that was made while a clock was wrong, and lies in the
+        future, must not make all others old. None: from the newest set.
     """
     newest_first = sorted(sets, key=lambda each: (each.time, each.set_id), reverse=True)
     reasons: dict[str, list[str]] = {each.set_id: [] for each in newest_first}
@@ -108,7 +114,7 @@ def plan_retention(
         for words in reasons.values():
             words.append("no policy")
     else:
-        _apply(policy, newest_first, reasons)
+        _apply(policy, newest_first, reasons, now)
     return RetentionPlan(
         kept=tuple(
             Kept(set_id=each.set_id, time=each.time, reasons=tuple(reasons[each.set_id]))
@@ -119,13 +125,16 @@ def plan_retention(
     )
 
 
-def _apply(policy: RetentionSpec, newest_first: list[SetTime], reasons: dict[str, list[str]]) -> None:
+def _apply(
+    policy: RetentionSpec, newest_first: list[SetTime], reasons: dict[str, list[str]], now: datetime | None
+) -> None:
     for number, each in enumerate(newest_first[: policy.last], start=1):
         reasons[each.set_id].append(f"last {number} of {policy.last}")
     for rule, bucket in _BUCKETS.items():
         _apply_bucket(rule, getattr(policy, rule), bucket, newest_first, reasons)
     if policy.within and newest_first:
-        border = newest_first[0].time - policy.within
+        newest = newest_first[0].time
+        border = (min(newest, now) if now else newest) - policy.within
         for each in newest_first:
             if each.time > border:
                 reasons[each.set_id].append("within")

@@ -79,6 +79,9 @@ def test_rotating_the_password(folder: Path, run: Run, monkeypatch: pytest.Monke
     assert old["current"]
     assert "is that of the password in use" in run("repository", "key", "remove", "shop", old["id"], code=10)
     assert "the new password is empty" in run("repository", "key", "add", "shop", code=10)
+    monkeypatch.setenv("MONGO_BACKUP_NEW_PASSWORD", f" {NEW}")
+    assert "begins or ends with a blank" in run("repository", "key", "add", "shop", code=10)
+    assert len(run("repository", "key", "list", "shop").splitlines()) == 1, "and no key of half of it is left"
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{NEW}\n"))
     said = run("repository", "key", "add", "shop", "--password-file", "-")
     assert NEW not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,12 +20,14 @@ from mongo_backup.manifest.store import (
     commit,
     read_inventory,
     read_manifest,
+    read_manifests,
     write_inventory,
 )
 from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.objects.configuration import Consistency
 from mongo_backup.objects.retention import RetentionSpec
 from mongo_backup.objects.storage import LocalStore
+from mongo_backup.repository import upkeep
 from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
 from mongo_backup.repository.read import SnapshotReader, read_file
@@ -230,3 +233,55 @@ def killed_reader(repository: Repository, snapshot_id: str) -> SnapshotReader:
     (restic,) = psutil.Process(stream.guard_pid).children()
     restic.kill()
     return stream
+
+
+def test_a_set_that_lost_an_archive_or_its_manifest_hides_no_other(repository: Repository) -> None:
+    for name in ("good", "poor", "bad"):
+        commit(repository, manifest(name, dump(repository, name)))
+    poor, bad = SetCatalog.read(repository).find("poor"), SetCatalog.read(repository).find("bad")
+    repository.forget(poor.part_ids)
+    repository.forget([str(bad.manifest_id)])
+    label = Label(set_id="bad", component="manifest", part="manifest", session="nightly")
+    with BackupSink(repository, label, "/manifest.json") as sink:
+        sink.write(b"{}")
+        sink.finish()
+    entries = SetCatalog.read(repository).complete()
+    found = {entry.set_id: read for entry, read in read_manifests(repository, entries)}
+    assert isinstance(found["good"], Manifest)
+    assert "has lost the archive of shard0" in str(found["poor"])
+    assert "is damaged" in str(found["bad"])
+    whole = {entry.set_id: read for entry, read in read_manifests(repository, entries, archives=False)}
+    assert isinstance(whole["poor"], Manifest), "for the objects in it the manifest is enough"
+    with pytest.raises(PermanentError, match="is damaged"):
+        read_manifests(repository, [each for each in entries if each.set_id == "bad"])
+
+
+def test_more_are_forgotten_than_arguments_fit_into_a_command(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "FORGOTTEN_AT_ONCE", 2)
+    ids = [dump(repository, str(number)) for number in range(5)]
+    repository.forget(ids[:4])
+    assert [each.id for each in repository.snapshots()] == ids[4:]
+    monkeypatch.undo()
+    repository._forget(["f" * 64] * upkeep.FORGOTTEN_AT_ONCE, 0)  # as many fit: restic begins
+
+
+def test_the_time_of_a_copy_is_not_moved_when_clocks_go_back(
+    local_spec: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        with Repository(store=local_spec, credential=None, password=PASSWORD, name="hour", host="shop") as repository:
+            repository.ensure()
+            label = Label(set_id="one", component="shard0", part="archive")
+            times = [datetime(2026, 10, 25, hour, 30, tzinfo=UTC) for hour in (0, 1)]
+            for at in times:
+                with BackupSink(repository, label, "/x", at=at) as sink:
+                    sink.write(b"x")
+                    sink.finish()
+            assert [each.time for each in repository.snapshots()] == times
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,3 +115,17 @@ def test_a_second_run_finds_nothing_to_do(
     after = (set(before) | wanted) - set(first.forgotten)
     second = plan_copy(source, copied(sorted(after), source), policy, session=SESSION)
     assert (second.wanted, second.forgotten) == ((), ())
+
+
+def test_thousands_of_sets_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = listing(*(a_set(f"{number:04}", number) for number in range(2000)))
+    copy = copied([f"{number:04}" for number in range(2000)], source)
+    asked, tag = [0], Snapshot.tag
+
+    def counted(snapshot: Snapshot, name: str) -> str | None:
+        asked[0] += 1
+        return tag(snapshot, name)
+
+    monkeypatch.setattr(Snapshot, "tag", counted)
+    assert len(plan_copy(source, copy, None, session=SESSION).there) == 2000
+    assert asked[0] < 20 * (len(source) + len(copy)), "not once more for each set"

@@ -77,4 +77,5 @@ def test_the_environment_has_both_and_no_third() -> None:
         "RESTIC_PASSWORD": "target's",
         "RESTIC_FROM_REPOSITORY": source.location,
         "RESTIC_FROM_PASSWORD": "source's",
+        "TZ": "UTC",
     }

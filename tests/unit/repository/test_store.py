@@ -108,7 +108,7 @@ def test_an_identity_is_never_mixed_with_that_of_the_machine() -> None:
     own = access("s3", {"username": "a", "password": "b"}).environment("pw", base=machine)
     assert own.keys() == {
         *("PATH", "AWS_ROLE_ARN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"),
-        *("RESTIC_REPOSITORY", "RESTIC_PASSWORD"),
+        *("RESTIC_REPOSITORY", "RESTIC_PASSWORD", "TZ"),
     }
     machines = access("s3").environment("pw", base=machine)
     assert machines["AWS_SESSION_TOKEN"] == "of the machine"

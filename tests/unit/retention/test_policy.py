@@ -48,6 +48,12 @@ def test_within_counts_from_the_newest_set() -> None:
     assert set(kept(plan)) == {"h1000", "h1001"}
 
 
+def test_a_set_of_a_wrong_clock_does_not_make_the_others_old() -> None:
+    ahead = -24 * 365 * 50  # hours: fifty years ahead
+    plan = plan_retention(sets(ahead, 1, 2, 30), policy(within="1d"), now=NOON)
+    assert set(kept(plan)) == {f"h{ahead:g}", "h1", "h2"}
+
+
 def test_the_newest_verified_set_stays() -> None:
     plan = plan_retention(sets(0, 1, 2, 3), policy(last=1), verified={"h2", "h3", "unknown"})
     assert kept(plan) == {"h0": ("the newest", "last 1 of 1"), "h2": ("the newest verified",)}

@@ -16,7 +16,7 @@ from mongo_backup.errors import ConfigurationError
 from mongo_backup.locks.target import RESTORE_LEASE_SECONDS, at_work, refuse_others
 from mongo_backup.manifest.catalog import SetCatalog
 from mongo_backup.manifest.model import ComponentRecord, Manifest
-from mongo_backup.manifest.store import MANIFEST_FILE, decode_manifest, read_manifest
+from mongo_backup.manifest.store import MANIFEST_FILE, decode_manifest, read_manifest, require_archives
 from mongo_backup.memory import return_large_pieces
 from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.repository.read import SnapshotReader, read_file
@@ -178,7 +178,9 @@ def _find_manifest(request: RestoreRequest, repository: Repository) -> tuple[Man
         manifest_id = request.plan.manifest_id
         return decode_manifest(read_file(repository, manifest_id, MANIFEST_FILE), request.plan.set_id), manifest_id
     entry = SetCatalog.read(repository).find(request.parameters.snapshot)
-    return read_manifest(repository, entry), str(entry.manifest_id)
+    manifest = read_manifest(repository, entry)
+    require_archives(entry, manifest)
+    return manifest, str(entry.manifest_id)
 
 
 def _presence(request: RestoreRequest, connector: Connector, *, acting: bool) -> AbstractContextManager[None]:

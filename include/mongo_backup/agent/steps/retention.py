@@ -11,7 +11,7 @@ from mongo_backup.credentials import Credentials
 from mongo_backup.journal import Journal
 from mongo_backup.locks.target import leased
 from mongo_backup.manifest.catalog import SetCatalog
-from mongo_backup.objects.configuration import Session
+from mongo_backup.objects.configuration import BackupConfiguration, Session
 from mongo_backup.objects.retention import RetentionSpec
 from mongo_backup.retention.apply import apply_plan, clean_incomplete, plan_for
 
@@ -29,6 +29,15 @@ def remains_age(session: Session, policy: RetentionSpec | None) -> timedelta:
     """How old the remains of a failed backup must be before they go."""
     wanted = policy.failed if policy and policy.failed else timedelta()
     return max(REMAINS_FACTOR * session.backup_timeout, wanted)
+
+
+def remains_of_others(configuration: BackupConfiguration, session: str, catalog: SetCatalog) -> set[str]:
+    """Ids of remains that another session of the configuration clears away, by its own limits.
+
+    Those of a session that is no longer there are anybody's.
+    """
+    others = {each.name for each in configuration.spec.sessions} - {session}
+    return {each.set_id for each in catalog.incomplete() if each.session in others}
 
 
 def apply_retention(request: BackupRequest, credentials: Credentials) -> RetentionResult:
@@ -49,7 +58,8 @@ def apply_retention(request: BackupRequest, credentials: Credentials) -> Retenti
         plan = plan_for(catalog, policy.spec if policy else None, session=request.session)
         forgotten = apply_plan(repository, catalog, plan)
         older_than = remains_age(session_of(request), policy.spec if policy else None)
-        for set_id in clean_incomplete(repository, catalog, older_than=older_than, alive=alive):
+        spared = alive | remains_of_others(request.objects.configuration, request.session, catalog)
+        for set_id in clean_incomplete(repository, catalog, older_than=older_than, alive=spared):
             logger.info("Removed what a backup without a manifest had left: set %s", set_id)
     refused = tuple(each.set_id for each in plan.forgotten if each.set_id not in forgotten)
     logger.info("Retention keeps %d sets of this session and forgot %d", len(plan.kept), len(forgotten))
