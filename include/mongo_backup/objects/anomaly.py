@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from mongo_backup.model import Model
 
@@ -30,3 +32,12 @@ class AnomalySettings(Model):
     vanished: float = Field(default=0.25, gt=0, le=1)
     """Suspicious when namespaces are gone or empty that were this part of the last set's, or held this part of its
     documents."""
+
+    @model_validator(mode="after")
+    def _can_be_said(self) -> Self:
+        if self.at_least > self.predecessors:
+            raise ValueError(
+                f"only {self.predecessors} sets are looked at (`predecessors`), and nothing is said with fewer than "
+                f"{self.at_least} (`at_least`): no set would ever be suspicious; lower `at_least`"
+            )
+        return self

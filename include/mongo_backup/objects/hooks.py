@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mongo_backup.model import Model
 from mongo_backup.objects.base import CredentialsReference, Name
+from mongo_backup.objects.problems import speaks_of_secrets
 from mongo_backup.objects.quantities import Duration
 
 FACTS = (
@@ -19,7 +20,7 @@ FACTS = (
 )
 """What a hook is told: `${name}` in a body, `MONGO_BACKUP_HOOK_<NAME>` in a command's environment."""
 
-_SECRET_HEADERS = {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"}
+_SECRET_HEADERS = {"authorization", "proxy-authorization", "cookie"}
 _WITHOUT_BODY = ("GET", "HEAD")
 _MARGIN = timedelta(minutes=5)
 
@@ -40,8 +41,12 @@ def _check_url(text: str) -> str:
     return text
 
 
+def _is_secret(header: str) -> bool:
+    return header.lower() in _SECRET_HEADERS or speaks_of_secrets(header.replace("-", "_"))
+
+
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
-    if secret := next((name for name in headers if name.lower() in _SECRET_HEADERS), None):
+    if secret := next((name for name in headers if _is_secret(name)), None):
         raise ValueError(f"{secret} is a secret: write it under `secret_headers`, as a reference to a credential")
     return headers
 

@@ -9,6 +9,8 @@ from typing import Any
 from mongo_backup.objects.problems import Path, has_userinfo, speaks_of_secrets
 
 _SECRET_ARGUMENT = re.compile(r"^(--password|-p|--sslPEMKeyPassword|--awsSessionToken)(=|$|(?<=-p)[^-])")
+_SECRET_FIELDS = {"pwd", "password", "passwd"}
+"""Of a database command, such as `createUser`."""
 _ONLY_POINTS = re.compile(r"_(file|path|name)$", re.IGNORECASE)
 """`RESTIC_PASSWORD_FILE` says where a secret is, not what it is."""
 
@@ -24,7 +26,14 @@ def plain_secrets(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
             )
             return
         for key, inner in value.items():
-            yield from plain_secrets(inner, (*path, key))
+            if path[-2:] == ("mongo", "command") and isinstance(inner, str) and key.lower() in _SECRET_FIELDS:
+                yield (
+                    (*path, key),
+                    "is not allowed: it stands in the object, in the DAG and in every manifest; send such a command "
+                    "with a `command` hook, whose `credentials` are a reference",
+                )
+            else:
+                yield from plain_secrets(inner, (*path, key))
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from plain_secrets(inner, (*path, index))

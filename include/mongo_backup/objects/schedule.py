@@ -44,6 +44,8 @@ def check_schedule(text: str) -> str:
         for item in field.split(","):
             if not _fits(item, lowest, highest, words):
                 raise ValueError(_advice(text, f"{item!r} is no {name} ({lowest} to {highest})"))
+    if not _days(fields):
+        raise ValueError(_advice(text, "no year has such a day"))
     return text
 
 
@@ -73,19 +75,30 @@ def _advice(text: str, reason: str) -> str:
 def longest_interval(schedule: str) -> timedelta:
     """The longest time between two runs of a schedule, such as three days for `0 2 * * 1-5`, clock changes aside.
 
-    A schedule that hardly ever runs (31 February) gets ten years.
+    A schedule that hardly ever runs (29 February) gets ten years where it runs but once in them.
     """
     fields = _WORDS.get(schedule, schedule).split()
-    minute, hour, day, month, weekday = (
-        _values(field, lowest, highest, words)
-        for field, (_, lowest, highest, words) in zip(fields, _FIELDS, strict=True)
-    )
-    weekday = {each % 7 for each in weekday}
-    days = [each for each in _TEN_YEARS if each.month in month and _is_day(each, day, weekday)]
+    minute, hour = _read(fields)[:2]
+    days = _days(fields)
     times = sorted(timedelta(hours=h, minutes=m) for h in hour for m in minute)
     within = (later - earlier for earlier, later in pairwise(times))
     between = [later - earlier + times[0] - times[-1] for earlier, later in pairwise(days)]
     return max(*within, *between) if between else timedelta(days=len(_TEN_YEARS))
+
+
+def _read(fields: list[str]) -> tuple[set[int], ...]:
+    """The values of each of the five fields."""
+    return tuple(
+        _values(field, lowest, highest, words)
+        for field, (_, lowest, highest, words) in zip(fields, _FIELDS, strict=True)
+    )
+
+
+def _days(fields: list[str]) -> list[date]:
+    """The days of ten years on which a schedule runs."""
+    _, _, day, month, weekday = _read(fields)
+    weekday = {each % 7 for each in weekday}
+    return [each for each in _TEN_YEARS if each.month in month and _is_day(each, day, weekday)]
 
 
 def time_of_day(schedule: str) -> timedelta | None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from mongo_backup.manifest.anomaly import figures_of, judged
 from mongo_backup.manifest.model import ComponentRecord, Manifest, NamespaceRecord
@@ -132,3 +133,8 @@ def test_a_field_of_a_newer_version_is_passed_over() -> None:
     written["later"] = {"a": 1}
     written["components"][0]["namespaces"][0]["later"] = True
     assert decode_manifest(json.dumps(written).encode(), "s3") == chain(*usual(4))
+
+
+def test_settings_by_which_nothing_could_ever_be_suspicious() -> None:
+    with pytest.raises(ValidationError, match="lower `at_least`"):
+        AnomalySettings(predecessors=2)

@@ -24,6 +24,8 @@ PING = {"name": "ping", "http": {"url": "https://chat.example/hook"}}
         ({"name": "a", "http": {}}, "either `url` or `url_from`"),
         ({"name": "a", "http": {"url": "file:///etc/passwd"}}, "is no address"),
         ({"name": "a", "http": {"url": "http://a", "headers": {"Authorization": "x"}}}, "`secret_headers`"),
+        ({"name": "a", "http": {"url": "http://a", "headers": {"PRIVATE-TOKEN": "x"}}}, "`secret_headers`"),
+        ({"name": "a", "http": {"url": "http://a", "headers": {"Api-Key": "x"}}}, "`secret_headers`"),
         ({"name": "a", "http": {"url": "http://a", "method": "GET", "body": "x"}}, "has no body"),
         ({"name": "a", "http": {"url": "http://a", "body": "${password}"}}, "no fact 'password'"),
         ({"name": "a", "http": {"url": "http://a", "body": "costs 5 $"}}, "write `$$`"),

@@ -85,3 +85,13 @@ def test_in_a_host_of_an_app_binding(tmp_path: Path) -> None:
     objects = load_directory(tmp_path)
     assert "write the address alone" in objects.error_text()
     assert SECRET not in objects.error_text()
+
+
+def test_in_a_database_command_of_a_hook(tmp_path: Path) -> None:
+    hooks = f"{{before: [{{name: a, mongo: {{command: {{createUser: x, pwd: {SECRET}, roles: []}}}}}}]}}"
+    needs = "target: {name: x}, storage: {name: x}, encryption: {connection: x}"
+    spec = f"{{{needs}, sessions: [{{name: a, hooks: {hooks}}}]}}"
+    (tmp_path / "x.yaml").write_text(f"kind: BackupConfiguration\nmetadata: {{name: x}}\nspec: {spec}\n")
+    text = load_directory(tmp_path).error_text()
+    assert "spec.sessions[0].hooks.before[0].mongo.command.pwd: is not allowed" in text
+    assert SECRET not in text
