@@ -17,6 +17,8 @@ from sandbox.objects import configuration
 Load = Callable[..., Any]
 
 
+LONG_LABEL = f"example.com/{'k' * 63}"
+"""With its value it is longer than Airflow's tags may be."""
 PING = {"name": "ping", "http": {"url": "https://chat.example/hook"}}
 
 
@@ -26,7 +28,7 @@ def every_kind() -> list[Objects]:
     told = {"on": ["failure", "success", "late"]}
     mail = {"mail": {"to": ["dba@shop.example"]}}
     approved["spec"]["notifications"] = [{**told, "webhook": {"connection": "chat"}}, {**told, **mail}]
-    approved["metadata"] = {"name": "approved", "labels": {"team": "shop", "gold": ""}}
+    approved["metadata"] = {"name": "approved", "labels": {"team": "shop", "gold": "", LONG_LABEL: "v" * 63}}
     approved["spec"]["restore"] = {"approval": True, "hooks": {"before": [PING], "after": [PING]}}
     approved["spec"]["verification"] = {"schedule": "0 6 * * 0", "timezone": "Europe/Berlin", "after_backups": 7}
     return [
@@ -163,7 +165,7 @@ def test_people_find_their_way(dags: dict[str, Any]) -> None:
         for task in dag.tasks:
             assert task.owner == "mongo-backup"
             assert task.doc_md, task.task_id
-    assert {"team:shop", "gold", "sharded"} <= set(dags["backup.approved.nightly"].tags)
+    assert {"team:shop", "gold", "sharded", f"{LONG_LABEL}:{'v' * 24}"} <= set(dags["backup.approved.nightly"].tags)
 
 
 def test_schedules(dags: dict[str, Any]) -> None:

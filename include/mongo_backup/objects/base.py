@@ -23,7 +23,7 @@ class Metadata(Model):
     name: Name
     """Unique among the objects of its kind."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """Free words of your own; they become tags of the DAGs."""
+    """Free words of your own; they become tags of the DAGs, cut to 100 characters."""
 
 
 class Reference(Model):

@@ -25,6 +25,8 @@ from mongo_backup_airflow.delays import demonstration_delay
 OWNER = "mongo-backup"
 RELEASE_DAG_ID = "release_locks"
 TEARDOWN_TRIES = 20
+LONGEST_TAG = 100
+"""Airflow refuses a DAG with a longer tag (`TAG_MAX_LEN` in its `DAG`); Kubernetes takes longer labels."""
 BACKOFF = 2.0
 """Each wait for another try is this much longer than the one before (Airflow adds up to as much again, by chance)."""
 
@@ -99,12 +101,13 @@ def finish_arguments(configuration: BackupConfiguration) -> dict[str, Any]:
 def dag_arguments(configuration: BackupConfiguration, *, family: str, topology: str) -> dict[str, Any]:
     """Arguments of every DAG."""
     labels = [f"{key}:{value}" if value else key for key, value in sorted(configuration.metadata.labels.items())]
+    tags = ["mongo-backup", family, topology.replace("_", "-"), *(label[:LONGEST_TAG] for label in labels)]
     return {
         "catchup": False,
         # Airflow lets a second run of the same DAG wait; where that is forbidden it must begin, to fail.
         "max_active_runs": 1 if configuration.spec.concurrency is Concurrency.QUEUE else 2,
         "max_active_tasks": configuration.spec.execution.max_parallel_dumps + 1,
-        "tags": ["mongo-backup", family, topology.replace("_", "-"), *labels],
+        "tags": tags,
         "fail_fast": False,
         "auto_register": False,  # only what a DAG file has as a global is a DAG of that file
     }
