@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
 
 TIMEOUT_SECONDS = 30.0
+SCHEMES = ("http", "https")
 
 
 class WebhookNotifier(BaseNotifier):
@@ -75,12 +76,17 @@ def post(connection: Connection, document: dict[str, str]) -> str:
 def address(connection: Connection) -> str:
     """The Connection's address: its host, with schema and port where the host has none.
 
+    A Connection that is written as a URI, `https://chat.example/hook`, has its path in `schema`.
+
     :raises ConfigurationError: it is none.
     """
-    host = connection.host or ""
+    host, schema = connection.host or "", connection.schema or ""
     if "://" not in host and host:
         port = f":{connection.port}" if connection.port else ""
-        host = f"{connection.schema or 'https'}://{host}{port}"
+        if schema in ("", *SCHEMES):
+            host = f"{schema or 'https'}://{host}{port}"
+        elif connection.conn_type in SCHEMES:
+            host = f"{connection.conn_type}://{host}{port}/{schema}"
     if not host.startswith(("http://", "https://")):
         raise ConfigurationError(
             f"connection {connection.conn_id!r} has no http or https address: write it into `host`, with its path"

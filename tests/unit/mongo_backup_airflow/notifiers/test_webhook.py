@@ -77,6 +77,12 @@ def test_a_deadline_awaited_as_in_the_triggerer(monkeypatch: pytest.MonkeyPatch,
     )
 
 
+def test_a_connection_that_is_written_as_a_uri(monkeypatch: pytest.MonkeyPatch, listener: Listener) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CHAT", f"{listener.url}/services/T0/B0")
+    WebhookNotifier(connection="chat", event="success")(dict(TASK))
+    assert [asked.path for asked in listener.seen] == ["/services/T0/B0"]
+
+
 def test_what_goes_wrong_names_no_address(monkeypatch: pytest.MonkeyPatch, listener: Listener) -> None:
     connect(monkeypatch, host=f"{listener.url}/broken")
     listener.statuses.append(500)
