@@ -28,7 +28,7 @@ from mongo_backup.objects.app_binding import TopologyKind
 from mongo_backup.objects.configuration import Consistency
 from mongo_backup.objects.retention import RetentionSpec
 from mongo_backup.objects.storage import LocalStore
-from mongo_backup.processes import Completed
+from mongo_backup.processes import Completed, run
 from mongo_backup.repository import command, upkeep
 from mongo_backup.repository.labels import Label
 from mongo_backup.repository.pipe import BackupSink
@@ -292,11 +292,10 @@ def test_the_time_of_a_copy_is_not_moved_when_clocks_go_back(
 def test_a_listing_of_thousands_may_take_its_time(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against S3 at 50 ms an answer, restic needed 44 s for 4000 snapshots: 360 sets of a sharded cluster."""
     given: list[float] = []
-    start = command.run
 
     def seen(*words: Any, timeout: float, **more: Any) -> Completed:
         given.append(timeout)
-        return start(*words, timeout=timeout, **more)
+        return run(*words, timeout=timeout, **more)
 
     monkeypatch.setattr(command, "run", seen)
     assert repository.snapshots() == ()
