@@ -23,6 +23,7 @@ from mongo_backup_airflow.runners.base import StepCall
 from mongo_backup_airflow.runners.kubernetes import KubernetesRunner
 from sandbox import objects
 from sandbox.kubernetes import KubernetesCluster
+from sandbox.kubernetes.files import NODE_NAME
 from sandbox.kubernetes.ready import EXECUTION, NAMESPACE
 from sandbox.replica_set import ReplicaSet
 from sandbox.s3 import S3Store
@@ -109,6 +110,23 @@ class Bench:
             yield
         finally:
             self.store.resume()
+
+    def lose_node(self) -> None:
+        """The kubelet ends at once; its pods are taken for lost, as where another node is left.
+
+        When all nodes are lost, Kubernetes evicts nothing, which it sees a moment before or after it has tainted the
+        last one (https://kubernetes.io/docs/concepts/architecture/nodes/#rate-limits-on-eviction).
+        """
+        self.cluster.servers["kubelet"].kill()
+        core = self.cluster.core
+
+        def unreachable() -> bool:
+            conditions = core.read_node(NODE_NAME).status.conditions
+            return any(each.type == "Ready" and each.status == "Unknown" for each in conditions)
+
+        wait_until(unreachable, what="the node is not ready", timeout=180, interval=1)
+        taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+        core.patch_node(NODE_NAME, {"spec": {"taints": [taint]}})
 
     def wait_for_agent(self) -> str:
         """Wait until an agent runs, with signals of its own in place; the pod's name."""

@@ -111,16 +111,15 @@ def test_a_node_is_lost_and_comes_back(bench: Bench, monkeypatch: pytest.MonkeyP
     """Its pods are taken for lost; another try runs when Kubernetes is sure that they are gone."""
     monkeypatch.setattr(follow, "LOST_AFTER_SECONDS", 5.0)
     monkeypatch.setattr(kubernetes, "OLDER_POD_SECONDS", 3.0)
-    kubelet = bench.cluster.servers["kubelet"]
     with bench.hanging_store(), ThreadPoolExecutor() as pool:
         running = pool.submit(bench.run, termination_grace="5s")
         bench.wait_for_agent()
-        kubelet.kill()
+        bench.lose_node()
         error = error_of(running.result(timeout=240))
         assert isinstance(error, TransientError)
         assert "node node1 does not answer" in error.message
         with pytest.raises(ConflictError, match="does not end on node node1"):
             bench.run(termination_grace="1s")
-    kubelet.start()
+    bench.cluster.servers["kubelet"].start()
     bench.cluster.wait_for_api()
     assert bench.run().ok, "another try works"
