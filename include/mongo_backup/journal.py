@@ -26,6 +26,7 @@ from mongo_backup.errors import TargetBusyError, TransientError
 from mongo_backup.model import Model
 from mongo_backup.namespaces import JOURNAL_COLLECTION, JOURNAL_DB
 from mongo_backup.objects.app_binding import ReplicaSetAddress
+from mongo_backup.topology.replica_set import greet_all
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ LEASE_SECONDS = 600.0
 """How long an entry counts as alive without a renewal: longer than a pod waits for a place between two steps."""
 _WRITE = WriteConcern(w="majority")
 _ANSWER_SECONDS = 30.0
+_ELECTION_SECONDS = 15.0
+"""So long a primary is waited for before the journal is read without one; an election takes 12 s by default."""
 
 _RENEW = {
     "$set": {
@@ -142,22 +145,52 @@ class Journal:
         )
 
     @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
+    def _errors(self, doing: str, *, seconds: float = _ANSWER_SECONDS) -> Iterator[None]:
         name = self._address.replica_set if self._address else self._connector.binding.spec.hosts[0]
         where = f"the journal of {name}"
-        with mongo_errors(doing, where), pymongo.timeout(_ANSWER_SECONDS):
+        with mongo_errors(doing, where), pymongo.timeout(seconds):
             yield
 
     def entries(self, owner: str | None = None) -> tuple[JournalEntry, ...]:
-        """Return all entries, or those of one owner, oldest first; `alive` says whether the lease holds."""
+        """Return all entries, or those of one owner, oldest first; `alive` says whether the lease holds.
+
+        While its set has no primary, they are read from the member that has applied most.
+        """
         pipeline: list[dict[str, Any]] = [
             {"$match": {} if owner is None else {"owner": owner}},
             {"$addFields": {"alive": {"$gt": ["$expires", "$$NOW"]}}},
             {"$sort": {"created": 1, "_id": 1}},
             {"$project": {"_id": 0}},
         ]
-        with self._errors("reading"):
-            return tuple(JournalEntry.model_validate(document) for document in self._collection.aggregate(pipeline))
+        try:
+            with self._errors("reading", seconds=_ELECTION_SECONDS):
+                found = list(self._collection.aggregate(pipeline))
+        except TransientError:
+            if (member := self._newest_member()) is None:
+                raise
+            logger.warning("No primary answers: the journal is read from %s", member)
+            with self._errors("reading"):
+                found = list(self._of_member(member).aggregate(pipeline))
+        return tuple(JournalEntry.model_validate(document) for document in found)
+
+    def _newest_member(self) -> str | None:
+        """Where the journal can be read while its set has no primary: the member that has applied most.
+
+        A set may have none because a member that we have locked cannot vote; to open it the journal must be read.
+        What was acknowledged by a majority is there: it takes a majority to elect, so one that has it must be up.
+        """
+        hellos = greet_all(self._connector, self._address.hosts if self._address else ())
+        known = {host for hello in hellos.values() if isinstance(hello, dict) for host in hello.get("hosts", ())}
+        hellos |= greet_all(self._connector, known - hellos.keys())
+        applied = {
+            host: hello["lastWrite"]["opTime"]["ts"]
+            for host, hello in hellos.items()
+            if isinstance(hello, dict) and hello.get("secondary") and not hello.get("primary")
+        }
+        return max(applied, key=applied.__getitem__) if applied else None
+
+    def _of_member(self, host: str) -> Collection[dict[str, Any]]:
+        return self._connector.member(host).get_database(JOURNAL_DB).get_collection(JOURNAL_COLLECTION)
 
     def write(self, entry: JournalEntry) -> JournalEntry:
         """Write an entry before its act. An entry of the same owner that is there already stays, with a new lease.

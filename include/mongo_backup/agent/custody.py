@@ -19,16 +19,20 @@ from mongo_backup.topology.model import ChosenMember, ComponentRole, ReadMode
 
 logger = logging.getLogger(__name__)
 
+_HISTORY_TRIES = 3
+
 
 class Custody:
     """Keeps the lease of a held member while it is read.
 
-    A dump that may read at a cluster time does not depend on the lock: when the member has to be let go early, it goes
-    on without (the server refuses what it cannot read at that time any more, and the catalog is compared at the end).
+    A dump that may read at a cluster time does not depend on the lock: when the member has to be let go early, its
+    history window is raised, and the dump goes on without the lock (the server refuses what it cannot read at that time
+    any more, and the catalog is compared at the end).
     Without a cluster time the lock is all there is, and losing it fails the dump.
 
     :param held: what `lock_secondaries` said of the member; None: a standalone, which nobody holds.
     :param longest_seconds: `max_lock_time`.
+    :param max_lag_seconds: a member further behind does not help its set's majority along.
     :raises ConflictError: on entering: this run does not hold the member, and there is no cluster time to read at.
     """
 
@@ -41,6 +45,7 @@ class Custody:
         held: Held | None,
         cluster_time: ClusterTime | None,
         longest_seconds: float,
+        max_lag_seconds: float = 30.0,
     ) -> None:
         if held is None and member.mode is not ReadMode.PLAIN:
             raise PreconditionError(f"{member.component} was not held by lock_secondaries: begin the backup again")
@@ -55,7 +60,12 @@ class Custody:
         self._keeper: LeaseKeeper | None = None
         if held is not None:
             self._keeper = LeaseKeeper(
-                connector, owner=owner, held=held, longest_seconds=longest_seconds, on_demand=self._let_go_early
+                connector,
+                owner=owner,
+                held=held,
+                longest_seconds=longest_seconds,
+                max_lag_seconds=max_lag_seconds,
+                on_demand=self._let_go_early,
             )
         self.read_until: float | None = None
         """Monotonic time at which the last byte was read."""
@@ -128,13 +138,16 @@ class Custody:
         try:
             keep_history(self._connector, lock=self._keeper.entry, seconds=int(self._longest_seconds))
         except MongoBackupError as error:
-            logger.warning("%s stays locked until all dumps are through: %s", self._member.host, error)
+            logger.warning("%s: its history is kept no longer than usual: %s", self._member.host, error)
             return False
         return True
 
     def _let_go_early(self, reason: str) -> None:
         self._lost = reason
         self._release()
+        for _ in range(_HISTORY_TRIES):  # the set may be without a primary for the journal, still
+            if self._released is None or not self._released.intact or self._keeps_history():
+                return
 
     def _release(self) -> None:
         with self._once:

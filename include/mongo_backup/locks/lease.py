@@ -14,8 +14,9 @@ from mongo_backup.agent.contract import Held
 from mongo_backup.connection import Connector
 from mongo_backup.errors import ConflictError, MongoBackupError
 from mongo_backup.journal import Journal, JournalEntry, JournalKind
-from mongo_backup.locks.fsync import answers, is_locked, member_clock, process_id
-from mongo_backup.locks.release import undo
+from mongo_backup.locks.fsync import is_locked, member_clock, process_id
+from mongo_backup.locks.need import LOOK_SECONDS, Need, lacks_primary, primary_of
+from mongo_backup.locks.release import release, undo
 from mongo_backup.locks.safety import oplog_window
 from mongo_backup.model import Model
 from mongo_backup.topology.model import ReadMode
@@ -96,6 +97,17 @@ def release_member(connector: Connector, *, entry: JournalEntry, held: Held, sin
     return Released(seconds=round(seconds, 3), intact=lost is None, words=words)
 
 
+def let_go_without_primary(connector: Connector, *, owner: str, held: Held | None) -> None:
+    """Open a run's lock where the member's set has no primary: before a step that needs the journal of that set.
+
+    Nobody looks at a locked member between the step that locks it and the one that reads it.
+    """
+    if held is None or held.mode != ReadMode.LOCK.value or not lacks_primary(connector, held.host):
+        return
+    logger.error("%s has no primary, and its member %s is locked: it is let go", held.component, held.host)
+    release(connector, owner=owner, kinds={JournalKind.FSYNC_LOCK}, components={held.component}, tolerant=True)
+
+
 class LeaseKeeper:
     """Renews the run's leases in a thread, and says when the member must be let go.
 
@@ -103,7 +115,9 @@ class LeaseKeeper:
     :param held: the member that is read.
     :param longest_seconds: `max_lock_time`: after this, counted from the lock, the member must be let go.
     :param on_demand: called once, in the thread, with the reason why the member must be let go; `demand` keeps it.
-    :param pause_seconds: between two looks; None: a sixth of the lease, 30 s at most.
+    :param max_lag_seconds: a member of the set that is further behind does not help `w: majority` writes along.
+    :param pause_seconds: between two looks; None: a sixth of the lease, 30 s at most. Whether its set needs a locked
+        member back is looked at more often.
     :raises ConflictError: on entering: this run does not hold the member.
     """
 
@@ -115,6 +129,7 @@ class LeaseKeeper:
         held: Held,
         longest_seconds: float,
         on_demand: Callable[[str], None],
+        max_lag_seconds: float = 30.0,
         pause_seconds: float | None = None,
     ) -> None:
         self._connector = connector
@@ -126,7 +141,10 @@ class LeaseKeeper:
         self._entry: JournalEntry | None = None
         self._since = 0.0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"lease {held.component}", daemon=True)
+        self._need = Need(connector, component=held.component, host=held.host, max_lag_seconds=max_lag_seconds)
+        looks = [self._run, *([self._run_need] if held.mode == ReadMode.LOCK.value else [])]
+        self._threads = [threading.Thread(target=look, name=f"lease {held.component}", daemon=True) for look in looks]
+        self._demanding = threading.Lock()
         self._release_lock = threading.Lock()
         self._released: Released | None = None
         self.demand: str | None = None
@@ -137,14 +155,16 @@ class LeaseKeeper:
         self._renew()
         if self._pause_seconds is None:
             self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, self._entry.lease_seconds / _RENEWALS_PER_LEASE)
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     @property
     def entry(self) -> JournalEntry:
@@ -168,25 +188,41 @@ class LeaseKeeper:
 
     def _run(self) -> None:
         while not self._stop.wait(self._pause_seconds):
-            for act, what in (
-                (self._renew, "the lease was not renewed"),
-                (self._watch, "the member was not looked at"),
-            ):
-                try:
-                    act()
-                except MongoBackupError as error:
-                    logger.warning("%s: %s this time: %s", self._held.component, what, error)
+            self._try(self._renew, "the lease was not renewed")
+            self._try(self._watch, "the member was not looked at")
+
+    def _run_need(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            self._try(self._watch_need, "its set was not looked at", level=logging.INFO)
+
+    def _try(self, act: Callable[[], None], what: str, *, level: int = logging.WARNING) -> None:
+        try:
+            act()
+        except MongoBackupError as error:
+            logger.log(level, "%s: %s this time: %s", self._held.component, what, error)
+        except Exception:  # whatever it is, the next look comes: a thread that dies would leave the member unwatched
+            logger.exception("%s: %s this time", self._held.component, what)
 
     def _renew(self) -> None:
         Journal(self._connector).renew(self._owner)
 
+    @property
+    def _over(self) -> bool:
+        return self._released is not None or self.demand is not None
+
     def _watch(self) -> None:
-        if self._released is not None or self.demand is not None or self._entry is None:
-            return
-        reason = self._time_problem() or _lost(self._connector, self._entry) or self._oplog_problem()
-        if reason is None:
-            return
-        self.demand = f"{self._held.component}: {self._held.host} must be let go: {reason}"
+        if not self._over:
+            self._demand(self._time_problem() or _lost(self._connector, self.entry) or self._oplog_problem())
+
+    def _watch_need(self) -> None:
+        if not self._over:
+            self._demand(self._need.problem())
+
+    def _demand(self, reason: str | None) -> None:
+        with self._demanding:
+            if reason is None or self._over:
+                return
+            self.demand = f"{self._held.component}: {self._held.host} must be let go: {reason}"
         logger.error("%s", self.demand)
         self._on_demand(self.demand)
 
@@ -202,12 +238,11 @@ class LeaseKeeper:
         """A locked member applies nothing; the others' oplogs must still hold what it misses."""
         if self._held.mode != ReadMode.LOCK.value:
             return None
-        with answers("asking for its primary", self._held.host):
-            primary = self._connector.member(self._held.host).admin.command("hello").get("primary")
+        primary = primary_of(self._connector, self._held.host)
         if primary is None:
-            return None
+            return None  # see `mongo_backup.locks.need`
         with pymongo.timeout(_LONGEST_PAUSE_SECONDS):
-            window = oplog_window(self._connector, str(primary))
+            window = oplog_window(self._connector, primary)
         locked = self._held_for()
         if window is None or locked < _OPLOG_SHARE * window:
             return None

@@ -11,6 +11,7 @@ from mongo_backup.connection import Connector
 from mongo_backup.errors import MongoBackupError, PermanentError, TransientError
 from mongo_backup.journal import MARKS, Journal, JournalEntry, JournalKind
 from mongo_backup.locks.fsync import answers, undo_lock
+from mongo_backup.locks.need import lacks_primary
 from mongo_backup.locks.target import ended
 from mongo_backup.locks.window import undo_window
 from mongo_backup.topology.discover import CONFIG
@@ -76,7 +77,7 @@ def release(
 
     Every entry is tried, whatever happens to the others.
 
-    :param expired_only: only entries whose lease has ended.
+    :param expired_only: only entries whose lease has ended, and locks of members whose set has no primary.
     :param kinds: only these; None: all.
     :param components: only these; None: all.
     :param tolerant: what cannot be undone is only logged: for those who clean up after others before their own work.
@@ -89,7 +90,7 @@ def release(
         for entry in journal.entries(owner)
         if (kinds is None or entry.kind in kinds)
         and (components is None or entry.component in components)
-        and not (expired_only and entry.alive)
+        and not (expired_only and entry.alive and not _blocks_an_election(connector, entry))
     ]
     outcomes: list[tuple[JournalEntry, str | MongoBackupError | None]] = []
     with ThreadPoolExecutor(max_workers=16) as pool:
@@ -107,17 +108,26 @@ def release(
     return done
 
 
+def _blocks_an_election(connector: Connector, entry: JournalEntry) -> bool:
+    """A locked member cannot vote; its run may be waiting for a worker, or for the primary itself."""
+    return entry.kind is JournalKind.FSYNC_LOCK and lacks_primary(connector, entry.host)
+
+
 def _try(
     connector: Connector, journal: Journal, entry: JournalEntry, *, expired_only: bool
 ) -> str | MongoBackupError | None:
     try:
         words = undo(connector, entry)
-        claim = entry.kind is JournalKind.TARGET
-        if not journal.remove(entry, expired_only=claim and expired_only) and claim:
-            return None  # its run woke up meanwhile, or has ended
     except MongoBackupError as error:
         logger.error("Could not undo %s: %s", entry, error)
         return error
+    claim = entry.kind is JournalKind.TARGET
+    try:
+        if not journal.remove(entry, expired_only=claim and expired_only) and claim:
+            return None  # its run woke up meanwhile, or has ended
+    except MongoBackupError as error:
+        logger.error("%s, but its entry stays in the journal: %s", words, error)
+        return type(error)(f"{words}, but its entry stays for now: {error}")
     logger.info("Undone: %s", words)
     return words
 

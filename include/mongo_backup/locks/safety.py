@@ -86,11 +86,13 @@ def lock_problem(
     """
     if member.state != "SECONDARY":
         return f"it is {member.state}; only a secondary may be locked"
-    return _majority_problem(component, member, max_lag_seconds) or _oplog_problem(facts)
+    return majority_problem(component, member, max_lag_seconds=max_lag_seconds) or _oplog_problem(facts)
 
 
-def _majority_problem(component: Component, member: Member, max_lag_seconds: float) -> str | None:
-    """A `w: majority` write needs as many members as the server's `writeMajorityCount` says.
+def majority_problem(component: Component, member: Member, *, max_lag_seconds: float) -> str | None:
+    """Return why majority writes would stall while a member is locked, in words; None: they go on.
+
+    A `w: majority` write needs as many members as the server's `writeMajorityCount` says.
 
     That is the smaller of the majority of the votes and the number of voting members with data
     (https://www.mongodb.com/docs/manual/reference/write-concern/#calculating-majority-for-write-concern).

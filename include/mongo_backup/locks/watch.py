@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def release_expired(connector: Connector) -> WatchResult:
-    """Undo every entry of the journal whose lease has ended, and nothing else.
+    """Undo every entry of the journal whose lease has ended, or whose lock keeps a set from electing a primary.
 
     :raises TransientError: something could not be undone, or the journal does not answer.
     """

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
-from tests.integration.control.support import OTHER, OWNER, choose, settings
+from tests.integration.control.support import OTHER, OWNER, choose, connect, settings
 
+from mongo_backup import journal
 from mongo_backup.agent.contract import Held
 from mongo_backup.connection import Connector
 from mongo_backup.errors import ConflictError
 from mongo_backup.journal import Journal
-from mongo_backup.locks import lease
+from mongo_backup.locks import lease, need
 from mongo_backup.locks.fsync import is_locked
 from mongo_backup.locks.hold import lock_members
-from mongo_backup.locks.lease import LeaseKeeper, own_entry, release_member
+from mongo_backup.locks.lease import LeaseKeeper, let_go_without_primary, own_entry, release_member
+from mongo_backup.locks.need import lacks_primary
 from mongo_backup.locks.release import release
+from mongo_backup.locks.watch import release_expired
 from mongo_backup.locks.window import read_window
 from mongo_backup.objects.configuration import Consistency
+from sandbox.component import SetSettings
 from sandbox.replica_set import ReplicaSet
 from sandbox.waiting import wait_until
 
@@ -124,3 +129,65 @@ def test_only_the_owner_reads_a_held_member(single: Connector) -> None:
     assert release_member(single, entry=entry, held=held).intact
     assert not release_member(single, entry=entry, held=held).intact, "again: nothing is there, and nothing breaks"
     assert release(single, owner=OWNER) == ()
+
+
+@pytest.fixture(scope="module")
+def losing() -> Iterator[ReplicaSet]:
+    """A set that loses members."""
+    with ReplicaSet(settings=SetSettings(chaining=False, predictable_primary=False)) as deployment:
+        yield deployment
+
+
+def kill_primary(deployment: ReplicaSet) -> None:
+    component = deployment.component
+    component.mongod(component.primary()).kill()
+
+
+def test_a_set_without_a_primary_gets_its_locked_voter_back(losing: ReplicaSet) -> None:
+    """A locked member cannot write its vote down: nobody would be elected until it is open."""
+    with connect(losing) as connector:
+        held, demands = hold(connector), Demands()
+        with keeper(connector, held, demands) as keeping:
+            kill_primary(losing)
+            assert "had no primary for" in demands.wait()
+            assert is_locked(connector, held.host), "the keeper tells; whoever reads decides"
+            assert keeping.release().intact
+        losing.component.start()
+        release(connector)
+
+
+@pytest.mark.parametrize("who", ["the next dump", "the watchdog"])
+def test_a_lock_that_nobody_reads_keeps_no_set_from_electing(
+    losing: ReplicaSet, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal stands on the same set: its entries are read without a primary, and go when there is one."""
+    monkeypatch.setattr(journal, "_ELECTION_SECONDS", 1.0)
+    monkeypatch.setattr(need, "ELECTION_SECONDS", 1.0)
+    with connect(losing) as connector:
+        held = hold(connector)
+        kill_primary(losing)
+        wait_until(lambda: lacks_primary(connector, held.host, seconds=0), what="the set has lost its primary")
+        if who == "the watchdog":
+            assert release_expired(connector).released == (f"{held.component}: unlocked {held.host}",)
+        else:
+            let_go_without_primary(connector, owner=OWNER, held=held)
+        assert not is_locked(connector, held.host)
+        assert Journal(connector).entries() == (), "the others have elected one"
+        losing.component.start()
+
+
+def test_a_set_that_loses_another_secondary_gets_its_locked_one_back(
+    losing: ReplicaSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(need, "MAJORITY_SECONDS", 0.0)
+    monkeypatch.setattr(need, "_WHOLE_LOOK_SECONDS", 0.5)
+    with connect(losing) as connector:
+        held, demands = hold(connector), Demands()
+        component = losing.component
+        other = next(host for host in component.hosts if host not in (held.host, component.primary()))
+        with keeper(connector, held, demands) as keeping:
+            component.mongod(other).kill()
+            assert "would have 1 healthy voting member with data, and w:majority writes need 2" in demands.wait()
+            keeping.release()
+        losing.component.start()
+        release(connector)

@@ -9,12 +9,14 @@ from contextlib import ExitStack
 
 from mongo_backup.agent.contract import BackupRequest, DumpResult, Held
 from mongo_backup.agent.custody import Custody
-from mongo_backup.agent.session import connect_at_work, engine_of, open_repository, session_of, set_id_of
+from mongo_backup.agent.session import connect, engine_of, open_repository, session_of, set_id_of
 from mongo_backup.connection import Connector
 from mongo_backup.credentials import Credentials
 from mongo_backup.engines.base import ConfigServer, DumpJob
 from mongo_backup.engines.choice import dump_engine
 from mongo_backup.errors import ConfigurationError
+from mongo_backup.locks.lease import let_go_without_primary
+from mongo_backup.locks.target import at_work
 from mongo_backup.manifest.model import Inventory
 from mongo_backup.manifest.store import archive_file, write_inventory
 from mongo_backup.namespaces import Selection
@@ -36,7 +38,9 @@ def dump(request: BackupRequest, credentials: Credentials) -> DumpResult:
     held = _held(request, member)
     engine = dump_engine(engine_of(request), request.objects.addon.spec.function("backup"))
     with ExitStack() as stack:
-        connector = stack.enter_context(connect_at_work(request, credentials))
+        connector = stack.enter_context(connect(request, credentials))
+        let_go_without_primary(connector, owner=request.run.owner, held=held)
+        stack.enter_context(at_work(connector, owner=request.run.owner, set_id=set_id))
         repository = stack.enter_context(open_repository(request, credentials))
         custody = stack.enter_context(
             Custody(
@@ -46,6 +50,7 @@ def dump(request: BackupRequest, credentials: Credentials) -> DumpResult:
                 held=held,
                 cluster_time=request.lock.cluster_time if request.lock else None,
                 longest_seconds=session_of(request).max_lock_time.total_seconds(),
+                max_lag_seconds=request.objects.target.spec.members.max_lag_seconds,
             )
         )
         job = _job(request, connector, member)
