@@ -110,6 +110,14 @@ class InterruptedByRequestError(MongoBackupError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class SignalError(BaseException):
+    """A signal asks the process to end; raised in its main thread, wherever that is.
+
+    Not one of the errors: who goes on after an error, as logging does, must not go on after this. The agent reports it
+    as `InterruptedByRequestError`.
+    """
+
+
 def error_class(exit_code: int) -> type[MongoBackupError]:
     """Return the class for an exit code of the agent; an unknown code is `MongoBackupError` itself."""
     known: list[type[MongoBackupError]] = [

@@ -10,7 +10,13 @@ from types import TracebackType
 from mongo_backup.agent.contract import Held
 from mongo_backup.archive.writer import Write
 from mongo_backup.connection import Connector
-from mongo_backup.errors import ConflictError, InterruptedByRequestError, MongoBackupError, PreconditionError
+from mongo_backup.errors import (
+    ConflictError,
+    InterruptedByRequestError,
+    MongoBackupError,
+    PreconditionError,
+    SignalError,
+)
 from mongo_backup.locks.history import keep_history
 from mongo_backup.locks.lease import LeaseKeeper, Released
 from mongo_backup.manifest.model import ClusterTime
@@ -89,7 +95,7 @@ class Custody:
             return
         try:
             # Asked to end: nobody may come after us. After any other failure the next try wants the lock.
-            if isinstance(error, InterruptedByRequestError | KeyboardInterrupt | SystemExit):
+            if isinstance(error, InterruptedByRequestError | SignalError | KeyboardInterrupt | SystemExit):
                 self._release()
         finally:
             self._keeper.__exit__(kind, error, trace)

@@ -7,7 +7,7 @@ import os
 import signal
 from types import FrameType
 
-from mongo_backup.errors import InterruptedByRequestError
+from mongo_backup.errors import InterruptedByRequestError, SignalError
 
 PARENT_VARIABLE = "MONGO_BACKUP_PARENT"
 """Set by a runner whose children must not outlive it: its own process id."""
@@ -16,18 +16,23 @@ _PR_SET_PDEATHSIG = 1
 
 
 def raise_on_signals() -> None:
-    """Let SIGTERM and SIGINT raise `InterruptedByRequestError` in the main thread, once.
+    """Let SIGTERM and SIGINT raise `SignalError` in the main thread, once.
 
     Later signals are ignored: the undo that the first one started must come to its end. SIGKILL still works.
     """
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, signal.SIG_IGN)
-        raise InterruptedByRequestError(f"ended by {signal.Signals(number).name}")
+        ignore_signals()
+        raise SignalError(f"ended by {signal.Signals(number).name}")
 
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, interrupt)
+
+
+def ignore_signals() -> None:
+    """What is left to do is short and must be done: nothing but SIGKILL ends it."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
 
 
 def end_with_parent() -> None:

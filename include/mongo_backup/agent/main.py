@@ -12,10 +12,16 @@ from pydantic import ValidationError
 
 from mongo_backup import logs
 from mongo_backup.agent.contract import REQUEST_VARIABLE, RESULT_BYTES_VARIABLE, RESULT_MARK, Envelope
-from mongo_backup.agent.lifetime import end_with_parent, raise_on_signals
+from mongo_backup.agent.lifetime import end_with_parent, ignore_signals, raise_on_signals
 from mongo_backup.agent.registry import Step, find_step
 from mongo_backup.credentials import read_credentials
-from mongo_backup.errors import ConfigurationError, ExitCode, MongoBackupError
+from mongo_backup.errors import (
+    ConfigurationError,
+    ExitCode,
+    InterruptedByRequestError,
+    MongoBackupError,
+    SignalError,
+)
 from mongo_backup.model import Model
 
 log = logging.getLogger(__name__)
@@ -25,21 +31,30 @@ def run_step(*, step: str, request_file: str | None = None, result_file: str | N
     """Run one step to its end; whatever happens, the result document is written and says how it ended."""
     try:
         raise_on_signals()
+        envelope = _run(step, request_file)
+        ignore_signals()
+    except SignalError as signal_:
+        log.error("%s", signal_)
+        envelope = _failed(step, InterruptedByRequestError(str(signal_)), ExitCode.INTERRUPTED, str(signal_))
+    _write_result(envelope, result_file)
+    return envelope.exit_code
+
+
+def _run(step: str, request_file: str | None) -> Envelope:
+    try:
         end_with_parent()
         found = find_step(step)
         request = _read_request(found, request_file)
         credentials = read_credentials()
         logs.hide_credentials(credentials)
         result = found.call()(request, credentials)
-        envelope = Envelope(step=step, ok=True, result=result.model_dump(mode="json"))
+        return Envelope(step=step, ok=True, result=result.model_dump(mode="json"))
     except MongoBackupError as error:
         log.error("%s", error.message)
-        envelope = _failed(step, error, error.exit_code, error.message)
+        return _failed(step, error, error.exit_code, error.message)
     except Exception as error:  # the contract: every end has a result document
         log.exception("%s failed in a way that nobody foresaw", step)
-        envelope = _failed(step, error, ExitCode.UNEXPECTED, f"{type(error).__name__}: {error}")
-    _write_result(envelope, result_file)
-    return envelope.exit_code
+        return _failed(step, error, ExitCode.UNEXPECTED, f"{type(error).__name__}: {error}")
 
 
 def _failed(step: str, error: Exception, code: ExitCode, message: str) -> Envelope:

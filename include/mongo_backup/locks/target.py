@@ -17,9 +17,9 @@ from contextlib import contextmanager
 
 from mongo_backup.connection import Connector
 from mongo_backup.errors import (
-    InterruptedByRequestError,
     MongoBackupError,
     PreconditionError,
+    SignalError,
     TargetBusyError,
     TransientError,
 )
@@ -104,7 +104,7 @@ def at_work(
     try:
         with _every(pause_seconds, renew):
             yield
-    except InterruptedByRequestError as error:
+    except SignalError as error:
         if lost:
             raise lost[0] from error
         raise
@@ -160,6 +160,8 @@ def _every(seconds: float, act: Callable[[], bool]) -> Iterator[None]:
                     return
             except MongoBackupError as error:  # the next renewal comes long before the lease ends
                 logger.warning("The leases were not renewed this time: %s", error)
+            except Exception:  # whatever it is: without this thread the lease would end while the step works
+                logger.exception("The leases were not renewed this time")
 
     keeper = threading.Thread(target=run, name="target", daemon=True)
     keeper.start()

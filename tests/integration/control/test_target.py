@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from types import FrameType
 
 import pytest
 from tests.integration.control.support import OTHER, OWNER, connect, release_everything
 
 from mongo_backup.agent.contract import RunIdentity
+from mongo_backup.agent.lifetime import raise_on_signals
 from mongo_backup.connection import Connector
-from mongo_backup.errors import InterruptedByRequestError, PreconditionError, TargetBusyError
+from mongo_backup.errors import PreconditionError, TargetBusyError
 from mongo_backup.journal import Journal, JournalEntry, JournalKind
 from mongo_backup.locks.release import release, sweep
 from mongo_backup.locks.target import at_work, fence, leased, occupy, refuse_others
@@ -101,21 +101,20 @@ def test_the_lease_is_renewed_while_a_step_works(target: Connector) -> None:
 def test_a_step_that_lost_its_target_ends(target: Connector) -> None:
     """As after a machine that slept for longer than the lease."""
 
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise InterruptedByRequestError(f"ended by {signal.Signals(number).name}")
-
     def work() -> None:
         with at_work(target, owner=OWNER, pause_seconds=0.2):
             take = {"$set": {"owner": OTHER}}
             Journal(target)._collection.update_one({"kind": "target"}, take)
             time.sleep(30)  # the signal ends it
 
-    former = signal.signal(signal.SIGTERM, interrupt)
+    former = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    raise_on_signals()
     try:
         with pytest.raises(TargetBusyError, match=OTHER.partition("/")[0]):
             work()
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for each, handler in former.items():
+            signal.signal(each, handler)
     assert [entry.owner for entry in entries(target)] == [OTHER]
 
 

@@ -17,7 +17,8 @@ def test_a_result_goes_where_it_fits(
     limit: str, in_log: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(RESULT_BYTES_VARIABLE, limit)
-    monkeypatch.setattr("mongo_backup.agent.main.raise_on_signals", lambda: None)  # pytest's own stay
+    for name in ("raise_on_signals", "ignore_signals"):  # pytest's own stay
+        monkeypatch.setattr(f"mongo_backup.agent.main.{name}", lambda: None)
     file = tmp_path / "result"
     code = run_step(step="backup.none", result_file=str(file))
     assert code == ExitCode.CONFIGURATION
