@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Literal
 
@@ -13,6 +13,7 @@ from mongo_backup.journal import LEASE_SECONDS, Journal, JournalEntry, JournalKi
 from mongo_backup.locks import fsync
 from mongo_backup.locks.release import release, undo
 from mongo_backup.locks.safety import measure
+from mongo_backup.locks.together import on_all
 from mongo_backup.locks.window import read_window, set_window
 from mongo_backup.model import Model
 from mongo_backup.topology.model import ChosenMember, ReadMode, Topology
@@ -63,21 +64,24 @@ class Claims:
         """
         self._journal.make_way(self._settings.owner, lambda entry: undo(self._connector, entry))
 
-    def release_own(self) -> None:
-        """Undo an earlier try's, and for all members together the config server's."""
+    def release_own(self, *, but: Collection[str] = ()) -> None:
+        """Undo an earlier try's, and for all members together the config server's.
+
+        :param but: not of these components.
+        """
         release(
             self._connector,
             owner=self._settings.owner,
             kinds=MEMBER_KINDS,
-            components=[member.component for member in self._members],
+            components={member.component for member in self._members} - set(but),
         )
 
-    def write(self) -> None:
-        """Write an entry for each member; a history window is raised at once, a lock comes later."""
-        for member in self._members:
-            entry = self._lock_entry(member) if member.mode is ReadMode.LOCK else self._window_entry(member)
+    def raise_windows(self) -> None:
+        """Raise the history window of each member that is read without a lock, its entry written before."""
+        for member in (each for each in self._members if each.mode is not ReadMode.LOCK):
+            entry = self._window_entry(member)
             self._journal.write(entry)
-            if entry.kind is JournalKind.HISTORY_WINDOW and entry.value is not None:
+            if entry.value is not None:
                 set_window(self._connector, member.host, entry.value)
                 logger.info(
                     "%s: history window of %s raised from %s s to %d s",
@@ -86,6 +90,29 @@ class Claims:
                     entry.former,
                     entry.value,
                 )
+
+    def announce_locks(self) -> None:
+        """Write an entry for each member that is locked next, and see that no other run is at work.
+
+        Not earlier: whoever undoes an entry takes a lock off, and one that was taken by somebody else while we prepared
+        is not ours to open.
+
+        :raises TargetBusyError: another run is at work: two that began together see each other now.
+        """
+        on_all(
+            [each for each in self._members if each.mode is ReadMode.LOCK],
+            lambda member: self._journal.write(self._lock_entry(member)),
+        )
+        self.refuse_others()
+
+    def release_locks(self) -> None:
+        """Take the locks off again, and their entries away; windows stay raised."""
+        release(
+            self._connector,
+            owner=self._settings.owner,
+            kinds={JournalKind.FSYNC_LOCK},
+            components=[member.component for member in self._members],
+        )
 
     def _lock_entry(self, member: ChosenMember) -> JournalEntry:
         settings = self._settings
@@ -117,10 +144,15 @@ class Claims:
             lease_seconds=settings.lease_seconds,
         )
 
-    def undo_after(self, cause: BaseException) -> None:
-        """Undo after a failure; what cannot be undone now stays in the journal."""
+    def undo_after(self, cause: BaseException, *, asked: Collection[str] = ()) -> None:
+        """Undo after a failure; what cannot be undone now stays in the journal.
+
+        :param asked: components of which a lock is asked for and not answered: it may reach the member after this.
+        """
+        if asked:
+            logger.error("Locks of %s may still come: their journal entries stay for the next look", sorted(asked))
         try:
-            self.release_own()
+            self.release_own(but=asked)
         except MongoBackupError as error:
             logger.error("After the failure (%s) not all could be undone: %s", cause, error)
 

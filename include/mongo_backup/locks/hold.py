@@ -1,9 +1,9 @@
 """Hold all chosen members at one cluster time: locked together, or with a raised history window.
 
 The order, after which every collection of every member is surely readable at T and the catalog at T is known:
-journal entries for all; windows raised; catalogs listed; T fixed and waited for; all locks at one barrier; catalogs
-listed again and each collection read at T. If a catalog has changed or a read is refused, all are unlocked and it
-begins again with a new T. Whatever fails, what was done is undone before the error is raised.
+windows journaled and raised; catalogs listed; T fixed and waited for; locks journaled, and all taken at one barrier;
+catalogs listed again and each collection read at T. If a catalog has changed or a read is refused, all are unlocked and
+it begins again with a new T. Whatever fails, what was done is undone before the error is raised.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class _Holder:
         self._settings = settings
         self._members = on_all(members, self._with_safe_mode)
         self._claims = Claims(connector, topology=topology, members=self._members, settings=settings)
+        self._asked: set[str] = set()
+        """Components of which a lock is asked for and not answered yet."""
         self._to_lock = [member for member in self._members if member.mode is ReadMode.LOCK]
         self._probes = [
             MemberProbe(connector, member, include=settings.include, exclude=settings.exclude)
@@ -86,12 +88,11 @@ class _Holder:
         self._claims.release_own()
         on_all(self._members, lambda member: fsync.refuse_foreign_lock(self._connector, member.host))
         try:
-            self._claims.write()
-            self._claims.refuse_others()  # two runs that began together see each other now
+            self._claims.raise_windows()
             on_all(self._to_lock, lambda member: fsync.flush(self._connector, member.host))
             return self._attempts() if with_cluster_time and self._supported else self._lock_alone()
         except BaseException as error:
-            self._claims.undo_after(error)
+            self._claims.undo_after(error, asked=self._asked)
             raise
 
     def _with_safe_mode(self, chosen: ChosenMember) -> ChosenMember:
@@ -121,7 +122,7 @@ class _Holder:
                 return outcome
             reason = outcome
             logger.warning("Attempt %d of %d: %s; once more with a new cluster time", attempt, ATTEMPTS, reason)
-            on_all(self._to_lock, lambda member: fsync.unlock(self._connector, member.host))
+            self._claims.release_locks()
         raise TransientError(
             f"no cluster time could be held in {ATTEMPTS} attempts, because collections changed each time ({reason}):"
             " back up when fewer collections are created and dropped, or exclude their database"
@@ -149,16 +150,21 @@ class _Holder:
         return next((why for why in unreadable if why is not None), result)
 
     def _lock_one(self, member: ChosenMember) -> float:
+        self._asked.add(member.component)
         try:
-            return fsync.lock(self._connector, member.host)
+            at = fsync.lock(self._connector, member.host)
         except ConflictError:
             self._claims.forget_lock(member)
             raise
+        finally:
+            self._asked.discard(member.component)
+        return at
 
     def _lock_alone(self) -> LockResult:
         return self._lock(None, 1)
 
     def _lock(self, point: ClusterTime | None, attempt: int) -> LockResult:
+        self._claims.announce_locks()
         moments = dict(
             zip(
                 (member.host for member in self._to_lock),

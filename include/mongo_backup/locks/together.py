@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from mongo_backup.connection import Connector
@@ -15,14 +15,32 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _BARRIER_SECONDS = 30.0
+SETTLE_SECONDS = 10.0
+"""So long threads are waited for when a signal has ended what they were for."""
 
 
-def on_all(items: Sequence[Item], act: Callable[[Item], Result]) -> list[Result]:
-    """Do it for every item, each in a thread of its own; raise the first real error once all are through."""
-    if not items:
-        return []
-    with ThreadPoolExecutor(max_workers=len(items)) as pool:
-        futures = [pool.submit(act, item) for item in items]
+def on_all(
+    items: Sequence[Item], act: Callable[[Item], Result], *, give_up: Callable[[], object] = lambda: None
+) -> list[Result]:
+    """Do it for every item, each in a thread of its own; raise the first real error once all are through.
+
+    A signal that ends the wait does not end the threads: what follows, such as an undo, must not run beside them. So
+    they have `SETTLE_SECONDS` before the signal's exception goes on.
+
+    :param give_up: called then first.
+    """
+    futures: list[Future[Result]] = []
+    pool = ThreadPoolExecutor(max_workers=max(1, len(items)))
+    try:
+        for item in items:
+            futures.append(pool.submit(act, item))
+        wait(futures)
+    except BaseException:
+        give_up()
+        pool.shutdown(wait=False, cancel_futures=True)
+        wait(futures, timeout=SETTLE_SECONDS)
+        raise
+    pool.shutdown()
     errors = [error for future in futures if (error := future.exception()) is not None]
     for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
         raise error
@@ -48,4 +66,4 @@ def lock_all(
         barrier.wait()
         return lock(member)
 
-    return on_all(members, wait_and_lock)
+    return on_all(members, wait_and_lock, give_up=barrier.abort)

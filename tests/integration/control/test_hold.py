@@ -152,6 +152,27 @@ def test_a_lock_of_somebody_else_at_the_same_moment(
         assert admin.command("fsyncUnlock")["lockCount"] == 0, "exactly the foreign lock was left"
 
 
+def test_a_lock_that_somebody_took_while_we_prepared_stays_whatever_fails(
+    replica_set: ReplicaSet, single: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The member does not reach the cluster time any more; the undo must not take that lock for ours."""
+    topology, members = choose(single)
+    admin = replica_set.client(host=members[0].host).admin
+
+    def lock(_attempt: int) -> None:
+        admin.command("fsync", lock=True)
+        raise TransientError(f"{members[0].host} is behind the cluster time")
+
+    after_cluster_time(monkeypatch, lock)
+    try:
+        with pytest.raises(TransientError, match="is behind the cluster time"):
+            lock_members(single, topology=topology, members=members, settings=settings())
+        assert all_locked(single, topology) == [members[0].host]
+        assert Journal(single).entries() == ()
+    finally:
+        assert admin.command("fsyncUnlock")["lockCount"] == 0
+
+
 def test_a_member_that_hangs_leaves_the_others_unlocked_and_is_released_later(
     replica_set: ReplicaSet, single: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
