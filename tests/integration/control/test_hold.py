@@ -29,6 +29,7 @@ from mongo_backup.locks.fsync import is_locked
 from mongo_backup.locks.hold import lock_config_server, lock_members
 from mongo_backup.locks.probe import MemberProbe
 from mongo_backup.locks.release import release
+from mongo_backup.locks.together import lock_all
 from mongo_backup.locks.window import read_window, set_window
 from mongo_backup.manifest.model import ClusterTime
 from mongo_backup.objects.configuration import Consistency
@@ -181,7 +182,12 @@ def test_a_member_that_hangs_leaves_the_others_unlocked_and_is_released_later(
     monkeypatch.setattr(fsync, "ANSWER_SECONDS", 1.5)
     monkeypatch.setattr(fsync, "LOCK_SECONDS", 1.5)
     monkeypatch.setattr(members_of_sets, "_ANSWER_SECONDS", 1.5)
-    after_cluster_time(monkeypatch, lambda _: replica_set.pause_member(host))
+
+    def pause_and_lock(*args: Any) -> list[float]:
+        replica_set.pause_member(host)
+        return lock_all(*args)
+
+    monkeypatch.setattr(hold, "lock_all", pause_and_lock)
     try:
         with pytest.raises(TransientError, match=host):
             lock_members(single, topology=topology, members=members, settings=settings())
