@@ -102,9 +102,9 @@ class Stage:
         with open_repository(self.objects, self.credentials) as repository:
             process = repository.start("init", "--repository-version", REPOSITORY_VERSION)
             while process.running:
-                for each in psutil.Process(process.guard_pid).children():
-                    if each.name() == "restic":
-                        with contextlib.suppress(psutil.NoSuchProcess):
+                with contextlib.suppress(psutil.NoSuchProcess):  # it may end at any moment
+                    for each in psutil.Process(process.guard_pid).children():
+                        if each.name() == "restic":
                             each.suspend()
                             time.sleep(0.1)
                             each.resume()
