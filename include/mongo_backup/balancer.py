@@ -12,6 +12,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
 from mongo_backup.agent.contract import BalancerResult
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 _TIME_LIMIT_CODES = {50, 202, 262}
 """MaxTimeMSExpired, NetworkInterfaceExceededTimeLimit, ExceededTimeLimit."""
 _POLL_SECONDS = 0.25
+_ANSWER_SECONDS = 30.0
 _CONFIG = "config"
 _ANY_HOST = "*"
 _OFF = "off"
@@ -64,7 +66,7 @@ class Balancer:
 
     def status(self) -> BalancerStatus:
         """Ask for mode and whether a round is running."""
-        with mongo_errors("asking for the balancer's status", self.where):
+        with mongo_errors("asking for the balancer's status", self.where), pymongo.timeout(_ANSWER_SECONDS):
             answer = self._command("Status")
         return BalancerStatus(mode=answer["mode"], in_round=bool(answer["inBalancerRound"]))
 
@@ -94,7 +96,7 @@ class Balancer:
 
     def set_mode(self, mode: str) -> None:
         """Put it into a mode that `status` has told."""
-        with mongo_errors(f"putting the balancer back to {mode}", self.where):
+        with mongo_errors(f"putting the balancer back to {mode}", self.where), pymongo.timeout(_ANSWER_SECONDS):
             if mode == "full":
                 self._command("Start")
             elif mode == _OFF:
@@ -167,10 +169,16 @@ def _put_back(balancer: Balancer, journal: Journal, entry: JournalEntry, cause: 
 
 
 def undo_balancer(balancer: Balancer, entry: JournalEntry) -> str:
-    """Put the balancer back to the mode that the journal says; in words what was done."""
+    """Put the balancer back to the mode that the journal says; in words what was done.
+
+    One that somebody else has started meanwhile stays as he left it. That somebody else stopped it too cannot be told
+    from our own stop.
+    """
     former = str(entry.former)
     now = balancer.status().mode
     if now == former:
         return f"the balancer is {former}, as it was"
+    if now != _OFF:
+        return f"left the balancer at {now}: somebody changed it after us (we had found it {former})"
     balancer.set_mode(former)
     return f"put the balancer back from {now} to {former}"

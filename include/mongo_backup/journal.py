@@ -263,6 +263,8 @@ class Journal:
         :param expired_only: not if its lease was renewed since it was read.
         """
         wanted: dict[str, Any] = {"_id": entry.id, "owner": entry.owner}
+        if entry.created is not None:  # not one that a newer try has written meanwhile
+            wanted["created"] = entry.created
         if expired_only:
             wanted["$expr"] = {"$lte": ["$expires", "$$NOW"]}
         with self._errors("removing an entry from"):

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _KNOCK_SECONDS = 3.0
 _ANSWER_SECONDS = 10.0
+_ROUNDS = 2
 _UNREACHABLE = "(not reachable/healthy)"
 
 
@@ -65,12 +66,18 @@ def first_answer(
 ) -> tuple[str, dict[str, Any], dict[str, dict[str, Any]]]:
     """Return one host that answers (the primary if it is among them), its `hello`, and all answers.
 
+    Where nobody does, all are asked a second time: a server under load may be silent for seconds.
+
     :param what: whose hosts they are, for the errors: "shard shard0".
     :raises ConfigurationError: the hosts belong to different sets.
     :raises TransientError: none answers.
     """
-    answers = greet_all(connector, hosts)
-    good = {host: answer for host, answer in answers.items() if isinstance(answer, dict)}
+    hosts = tuple(hosts)
+    for _ in range(_ROUNDS):
+        answers = greet_all(connector, hosts)
+        good = {host: answer for host, answer in answers.items() if isinstance(answer, dict)}
+        if good:
+            break
     problems = [answer for answer in answers.values() if isinstance(answer, MongoBackupError)]
     if not good:
         raise TransientError(f"no member of {what} answers: " + "; ".join(str(problem) for problem in problems))

@@ -46,6 +46,9 @@ def test_an_entry_is_kept_as_the_first_try_wrote_it(single: Connector) -> None:
     journal.remove(first)
     journal.remove(first)
     assert journal.entries() == ()
+    again = journal.write(entry(owner="$owner", lease_seconds=60))
+    assert not journal.remove(first), "what a newer try of the same owner has written is not what was undone"
+    assert journal.remove(again)
 
 
 def test_a_lease_ends_and_is_renewed_but_not_beyond_its_longest_time(single: Connector) -> None:
@@ -101,6 +104,19 @@ def test_a_balancer_that_was_off_stays_off(cluster: Connector) -> None:
         assert stop_balancer(cluster, Journal(cluster), owner=OWNER, stop_timeout=LIMIT).former == "off"
         assert release(cluster, owner=OWNER) == ("the balancer is off, as it was",)
         assert balancer.status().mode == "off"
+    finally:
+        balancer.set_mode("full")
+
+
+def test_what_somebody_else_did_to_the_balancer_meanwhile_stays(cluster: Connector) -> None:
+    journal, balancer = Journal(cluster), Balancer(cluster)
+    try:
+        balancer.set_mode("off")
+        stop_balancer(cluster, journal, owner=OWNER, stop_timeout=LIMIT)
+        balancer.set_mode("full")
+        words = "left the balancer at full: somebody changed it after us (we had found it off)"
+        assert release(cluster, owner=OWNER) == (words,)
+        assert balancer.status().mode == "full"
     finally:
         balancer.set_mode("full")
 
