@@ -9,12 +9,14 @@ from tests.integration.control.support import binding, connect
 
 from mongo_backup.connection import Connector
 from mongo_backup.errors import ConfigurationError, TransientError
-from mongo_backup.objects.app_binding import TopologyKind
+from mongo_backup.objects.app_binding import AppBinding, TopologyKind
+from mongo_backup.topology import replica_set as replica_sets
 from mongo_backup.topology.binding import binding_from_uri
 from mongo_backup.topology.check import check
 from mongo_backup.topology.discover import discover
 from mongo_backup.topology.model import ComponentRole
 from sandbox.cluster import ShardedCluster
+from sandbox.faults.proxy import Network, Proxy, Tap
 from sandbox.mongos_standin import MongosStandIn
 from sandbox.objects import credentials
 from sandbox.ports import lease_port
@@ -98,6 +100,24 @@ def test_nothing_that_answers(replica_set: ReplicaSet) -> None:
         members = [port.address, *replica_set.hosts()[:1]]
         with connect(replica_set, replica_set={"replica_set": "rs0", "hosts": members}) as connector:
             assert len(discover(connector).components[0].members) == 3, "one seed that answers is enough"
+
+
+def test_a_server_that_is_silent_for_a_while_is_asked_again(
+    standalone: Standalone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first answer is held for good; the time limits are a second each, not ten."""
+    monkeypatch.setattr(replica_sets, "_ANSWER_SECONDS", 1.0)
+    with Network() as network:
+        [host] = standalone.hosts()
+        proxy = Proxy(network, name=host, target=host)
+        proxy.tap = tap = Tap(b"hello|isMaster|ismaster", side="reply")
+        spec = {**standalone.app_binding()["spec"], "hosts": [proxy.address]}
+        slow = AppBinding.model_validate({**standalone.app_binding(), "spec": spec})
+        with Connector(binding=slow, credentials=credentials(standalone), timeout_seconds=1) as connector:
+            assert discover(connector).kind is TopologyKind.STANDALONE
+        assert tap.reached.is_set()
+        tap.let_go()
+        proxy.close()
 
 
 @pytest.mark.parametrize("component", ["config", "shard0", "shard1"])
