@@ -128,7 +128,9 @@ class Percona:
 
         `pbm backup --wait` looks once a second whether it is done: the moment it is done is asked for here.
         """
-        backups = self._deployment.client().admin.pbmBackups
+        admin = self._deployment.client().admin
+        wait_until(lambda: admin.pbmLock.find_one() is None, what="pbm is at rest", timeout=BACKUP_SECONDS)
+        backups = admin.pbmBackups
         before = {each["name"] for each in backups.find({}, {"name": 1})}
         began = time.monotonic()
         self._pbm("backup")

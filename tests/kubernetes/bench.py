@@ -60,13 +60,13 @@ class Bench:
     run_id: str = "manual__bench"
     """Of all tests: the target is held by one run at a time."""
 
-    def objects(self) -> Objects:
+    def objects(self, **execution: Any) -> Objects:
         """The objects for the servers."""
         objects.write_objects(
             self.folder,
             self.deployment.app_binding(),
             objects.s3_storage(self.store),
-            objects.configuration(execution=EXECUTION),
+            objects.configuration(execution={**EXECUTION, **execution}),
         )
         return load_directory(self.folder).resolve("shop", "manual")
 

@@ -10,9 +10,10 @@ import pytest
 from tests.kubernetes.bench import Bench
 
 from kubernetes import client as k8s
-from mongo_backup.agent.contract import PrepareResult
+from mongo_backup.agent.contract import MembersResult, PrepareResult
 from mongo_backup.errors import ConfigurationError, ExitCode, TransientError
 from mongo_backup_airflow.pods import spec
+from mongo_backup_airflow.runners.base import runner_for
 from sandbox.kubernetes.ready import NAMESPACE, connection
 from sandbox.waiting import wait_until
 
@@ -78,6 +79,26 @@ def test_an_older_pod_of_the_task_ends_first(bench: Bench) -> None:
         assert "deleted the pod" in lost.message
         assert second.result(timeout=120).ok
     assert old not in [pod.metadata.name for pod in bench.pods()]
+
+
+@pytest.mark.parametrize("control_steps", ["pod", "worker"])
+def test_the_last_step_ends_a_dump_that_airflow_lost(bench: Bench, control_steps: str) -> None:
+    """The dump hangs at its store; nobody waits for it any more."""
+    prepared = PrepareResult.model_validate(bench.run().result)
+    asked = bench.request(bench.objects()).model_copy(update={"set_id": prepared.set_id})
+    found = bench.run(bench.call("backup.identify_secondaries", task="identify_secondaries", request=asked))
+    members = MembersResult.model_validate(found.result).members
+    dump = asked.model_copy(update={"members": members, "component": "rs0"})
+    last = bench.call("backup.finish", task="finish", request=asked, alone=False)
+    objects = bench.objects(control_steps=control_steps)
+    with bench.hanging_store(), ThreadPoolExecutor() as pool:
+        lost = pool.submit(bench.run, bench.call("backup.dump", task="dump[0]", request=dump, alone=False))
+        bench.wait_for_agent()
+        ended = runner_for(objects, "backup.finish").run(last)
+        assert ended.ok, ended.message
+        error = lost.result(timeout=120).error()
+    assert "deleted the pod" in error.message
+    bench.wait_for_nothing()
 
 
 def test_the_runs_secret_goes_with_its_pod(bench: Bench) -> None:

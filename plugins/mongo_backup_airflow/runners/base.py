@@ -96,6 +96,10 @@ LONG = frozenset(
 """Steps that may take hours: in pods, no worker waits for them (`execution.deferrable`)."""
 
 
+LAST = ".finish"
+"""How the name of each family's last step ends: on the worker too, it looks for pods that the run has left."""
+
+
 def function_for(objects: Objects, step: str) -> Function:
     """The addon's function that a step runs as."""
     return objects.addon.spec.function(TASKS.get(step) or LIKE.get(step, "control"))
@@ -110,16 +114,19 @@ def runs_in_pod(execution: Execution, step: str) -> bool:
 def runner_for(objects: Objects, step: str) -> Runner:
     """Return a new runner of the kind that the configuration asks for."""
     execution = objects.configuration.spec.execution
-    if runs_in_pod(execution, step):
-        from mongo_backup_airflow.pods.throwaway import with_server
-        from mongo_backup_airflow.runners.kubernetes import KubernetesRunner
+    in_pod = runs_in_pod(execution, step)
+    if execution.runner == "local" or not (in_pod or step.endswith(LAST)):
+        from mongo_backup_airflow.runners.local import LocalRunner
 
-        function, settings = function_for(objects, step), objects.configuration.spec.verification
-        return KubernetesRunner(
-            execution=execution,
-            function=with_server(function, settings) if settings and step == VERIFICATION else function,
-            deferred=execution.deferrable and step in LONG,
-        )
-    from mongo_backup_airflow.runners.local import LocalRunner
+        return LocalRunner()
+    from mongo_backup_airflow.pods.throwaway import with_server
+    from mongo_backup_airflow.runners.kubernetes import KubernetesRunner
+    from mongo_backup_airflow.runners.mixed import LastStepRunner
 
-    return LocalRunner()
+    function, settings = function_for(objects, step), objects.configuration.spec.verification
+    pods = KubernetesRunner(
+        execution=execution,
+        function=with_server(function, settings) if settings and step == VERIFICATION else function,
+        deferred=execution.deferrable and step in LONG,
+    )
+    return pods if in_pod else LastStepRunner(pods=pods)

@@ -64,6 +64,25 @@ class KubernetesRunner:
         :raises TaskDeferred: the pod runs, and the triggerer watches it.
         """
         name = add_unique_suffix(name=pod_name(call))
+        api, pod = self._open(call, name)
+        end_older_pods(api, call, patience=self._patience)
+        if self._stopped:
+            raise InterruptedByRequestError(f"{call.step} was stopped before its pod was made")
+        if self._deferred:
+            return self._defer(api, call, pod, name)
+        return self._run_pod(api, call, pod, name)
+
+    def end_leftovers(self, call: StepCall) -> None:
+        """End what may not run beside a step that has no pod itself. An API server that is away is not waited for.
+
+        :raises MongoBackupError: Kubernetes does not let it, or cannot be reached.
+        """
+        api, _ = self._open(call, pod_name(call))
+        api.ended = True
+        end_older_pods(api, call, patience=self._patience)
+
+    def _open(self, call: StepCall, name: str) -> tuple[PodApi, dict[str, Any]]:
+        """The step's pod, and the way to the namespace that it belongs to."""
         body = agent_pod(
             call,
             execution=self._execution,
@@ -71,16 +90,13 @@ class KubernetesRunner:
             run_secret=name,
             namespace=self._execution.namespace,
         )
-        maker = AgentPod(pod=body, name=name, connection=self._execution.kubernetes_connection)
-        pod = _request(maker)
+        pod = _request(AgentPod(pod=body, name=name, connection=self._execution.kubernetes_connection))
         self._api = PodApi(self._access.core_api, namespace=pod["metadata"]["namespace"])
-        grace = self._execution.termination_grace.total_seconds()
-        end_older_pods(self._api, call, patience=grace + OLDER_POD_SECONDS)
-        if self._stopped:
-            raise InterruptedByRequestError(f"{call.step} was stopped before its pod was made")
-        if self._deferred:
-            return self._defer(self._api, call, pod, name)
-        return self._run_pod(self._api, call, pod, name)
+        return self._api, pod
+
+    @property
+    def _patience(self) -> float:
+        return self._execution.termination_grace.total_seconds() + OLDER_POD_SECONDS
 
     def _defer(self, api: PodApi, call: StepCall, pod: dict[str, Any], name: str) -> Envelope:
         try:

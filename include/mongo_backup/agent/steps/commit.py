@@ -35,11 +35,13 @@ def commit_snapshot(request: BackupRequest, credentials: Credentials) -> CommitR
     """
     spec = request.objects.configuration.spec
     with connect(request, credentials) as connector, open_repository(request, credentials) as repository:
-        with ThreadPoolExecutor(max_workers=4) as pool:
+        with ThreadPoolExecutor(max_workers=5) as pool:
+            asked = pool.submit(_earlier, request, repository)
             inventories = pool.map(
                 lambda dump: read_inventory(repository, dump.inventory_id, dump.component), request.dumps
             )
             by_component = {each.component: each for each in inventories}
+            before, waiting = asked.result()
         manifest = build_manifest(
             request=request,
             inventories=by_component,
@@ -47,10 +49,7 @@ def commit_snapshot(request: BackupRequest, credentials: Credentials) -> CommitR
             restic_version=repository.version,
             agent_image=os.environ.get(IMAGE_VARIABLE),
         )
-        waiting = 0
-        if catalog := _catalog(request, repository):
-            manifest = judged(manifest, _before(request, repository, catalog), spec.anomaly)
-            waiting = _waiting(request, catalog)
+        manifest = judged(manifest, before, spec.anomaly)
         manifest_id = commit(
             repository,
             manifest,
@@ -76,6 +75,14 @@ def commit_snapshot(request: BackupRequest, credentials: Credentials) -> CommitR
         unverified=waiting,
         suspicious=tuple(reason[:_REASON_BYTES] for reason in manifest.suspicious[:_REASONS]),
     )
+
+
+def _earlier(request: BackupRequest, repository: Repository) -> tuple[Manifest | None, int]:
+    """What this set is compared with, and how many sets wait for a verification."""
+    catalog = _catalog(request, repository)
+    if catalog is None:
+        return None, 0
+    return _before(request, repository, catalog), _waiting(request, catalog)
 
 
 def _catalog(request: BackupRequest, repository: Repository) -> SetCatalog | None:
