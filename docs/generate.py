@@ -263,6 +263,7 @@ def needs() -> str:
         "the config server, the replica set, or the standalone": privileges.JOURNALING,
         "the config server, where no mongos is named": privileges.BALANCING,
         "mongos, where one is named": privileges.BALANCING_ROUTED,
+        "every shard, where there are two or more, from MongoDB 8.0 on": privileges.DIRECT,
     }
     rows = ["| Where | On | Actions |", "| --- | --- | --- |"]
     for where, wanted in groups.items():

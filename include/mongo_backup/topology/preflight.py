@@ -141,11 +141,19 @@ def _privileges(connector: Connector, topology: Topology, consistency: Consisten
             wanted += privileges.JOURNALING
         if component.role is ComponentRole.CONFIG and not routed:
             wanted += privileges.BALANCING
+        if component.role is ComponentRole.SHARD and _refuses_strangers(topology):
+            wanted += privileges.DIRECT
         yield from _lack(component.name, privileges.missing(connector.member(member.host), member.host, wanted))
     mongos = connector.mongos()
     if routed and mongos is not None:
         where = ", ".join(topology.mongos)
         yield from _lack(f"mongos ({where})", privileges.missing(mongos, where, privileges.BALANCING_ROUTED))
+
+
+def _refuses_strangers(topology: Topology) -> bool:
+    """Whether shards serve those alone who come by mongos, or have the privilege to do without: see `DIRECT`."""
+    shards = [component for component in topology.components if component.role is ComponentRole.SHARD]
+    return len(shards) > 1 and version_number(topology.fcv or "0") >= version_number(privileges.DIRECT_SINCE)
 
 
 def _lack(where: str, missing: list[str]) -> Iterator[MongoBackupError]:

@@ -42,6 +42,10 @@ BALANCING: tuple[tuple[Resource, tuple[str, ...]], ...] = ((CLUSTER, ("internal"
 """The config server, where there is no mongos: mongos' own commands need it."""
 BALANCING_ROUTED: tuple[tuple[Resource, tuple[str, ...]], ...] = ((SETTINGS, ("find", "update")),)
 """On a mongos."""
+DIRECT_SINCE = "8.0"
+DIRECT: tuple[tuple[Resource, tuple[str, ...]], ...] = ((CLUSTER, ("issueDirectShardOperations",)),)
+"""Every shard of two or more, from that feature compatibility version on: else it serves those alone who come by mongos
+(MongoDB manual, "Compatibility Changes in MongoDB 8.0"; src/mongo/db/direct_connection_util.cpp)."""
 
 
 def missing(client: Client, host: str, wanted: Sequence[tuple[Resource, Sequence[str]]]) -> list[str]:

@@ -54,6 +54,11 @@ RESTORE_ROLE: Role = {
 }
 """A restore writes users, routing tables and collections with their UUIDs: MongoDB asks for everything."""
 
+DIRECT_ROLES = {"mongoBackup": ("directShardOperations",)}
+"""What a role inherits besides, where the server knows it: see `privileges.DIRECT`."""
+DIRECT_MAJOR = 8
+"""The first version that knows it, and refuses who has it not."""
+
 ROLES: tuple[Role, ...] = (BACKUP_ROLE, RESTORE_ROLE)
 
 
@@ -63,9 +68,10 @@ def grant(admin: Database[dict[str, Any]], role: Role) -> None:
     :raises PyMongoError: the server refused.
     """
     name = role["createRole"]
+    major = int(admin.command("buildInfo")["version"].partition(".")[0])
+    inherited = [*role["roles"], *(DIRECT_ROLES.get(name, ()) if major >= DIRECT_MAJOR else ())]
     there = admin.command("rolesInfo", name)["roles"]
-    rest = {key: value for key, value in role.items() if key != "createRole"}
-    admin.command("updateRole" if there else "createRole", name, **rest)
+    admin.command("updateRole" if there else "createRole", name, privileges=role["privileges"], roles=inherited)
 
 
 def shell_text(role: Role, user: str) -> str:
@@ -76,12 +82,20 @@ def shell_text(role: Role, user: str) -> str:
         "db.getSiblingDB('admin').createRole({\n"
         f"  role: {json.dumps(name)},\n"
         f"  privileges: [\n{rest}\n  ],\n"
-        f"  roles: {json.dumps(role['roles'])}\n"
+        f"  roles: {_inherited(role)}\n"
         "})\n"
         "db.getSiblingDB('admin').createUser({\n"
         f"  user: {json.dumps(user)}, pwd: passwordPrompt(), roles: [{json.dumps(name)}]\n"
         "})\n"
     )
+
+
+def _inherited(role: Role) -> str:
+    """In mongosh's language: the shell is connected to the very server."""
+    always, direct = json.dumps(role["roles"]), DIRECT_ROLES.get(role["createRole"])
+    if direct is None:
+        return always
+    return f"{always}.concat(parseInt(db.version()) >= {DIRECT_MAJOR} ? {json.dumps(direct)} : [])"
 
 
 def _line(privilege: dict[str, Any]) -> str:

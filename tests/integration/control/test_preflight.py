@@ -74,6 +74,19 @@ def test_missing_privileges_are_named_for_every_component(sharded_cluster: Shard
         assert "fsync" not in error.value.message, "without locks nobody needs it"
 
 
+def test_from_mongodb_8_shards_serve_not_everybody(cluster: Connector) -> None:
+    """The server is older, and knows no such action: that it is of 8.0 is made up here, nothing else."""
+    newer = discover(cluster).model_copy(update={"fcv": "8.0"})
+    with pytest.raises(ConfigurationError) as error:
+        preflight(cluster, newer, owner=OWNER, consistency=Consistency.LOCKED)
+    assert [line.partition(": the backup user may not ")[::2] for line in error.value.message.splitlines()[1:]] == [
+        (f"- {shard}", "issueDirectShardOperations on the cluster: grant it (docs/reference/privileges.md)")
+        for shard in ("shard0", "shard1")
+    ]
+    one = newer.model_copy(update={"components": newer.components[:2]})
+    assert preflight(cluster, one, owner=OWNER, consistency=Consistency.LOCKED).cluster_time_supported
+
+
 def test_through_a_router_internal_is_not_needed(sharded_cluster: ShardedCluster) -> None:
     internal = [{"resource": {"cluster": True}, "actions": ["internal"]}]
     with (

@@ -19,6 +19,7 @@ ALL = (
     *privileges.BALANCING,
     *privileges.BALANCING_ROUTED,
 )
+"""Without `privileges.DIRECT`, which a role of the server's own brings."""
 
 
 @pytest.mark.parametrize("role", ROLES, ids=[role["createRole"] for role in ROLES])
@@ -42,6 +43,8 @@ def test_mongosh_gets_what_the_server_gets() -> None:
         "privileges"
     ]
     assert "passwordPrompt()" in text
+    assert '["backup"].concat(parseInt(db.version()) >= 8 ? ["directShardOperations"] : [])' in text
+    assert "roles: []\n" in shell_text(RESTORE_ROLE, "mongo-restore")
 
 
 def test_the_command_prints_both(capsys: pytest.CaptureFixture[str]) -> None:
