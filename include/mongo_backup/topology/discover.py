@@ -105,6 +105,12 @@ def _sharded(connector: Connector, config_server: ReplicaSetAddress) -> Topology
     routers = _routers(connector, connector.binding.spec.mongos)
     declared = connector.binding.spec.shards
     shards = list_shards(connector, host)
+    if CONFIG in shards:
+        raise ConfigurationError(
+            "the config server of this cluster is a shard too (a config shard, from MongoDB 8.0 on), and only clusters"
+            " with a dedicated config server can be backed up and restored: see transitionToDedicatedConfigServer in"
+            " the MongoDB manual"
+        )
 
     def read_shard(name: str) -> Component:
         seeds = (*shards[name].hosts, *(declared[name].hosts if name in declared else ()))

@@ -10,6 +10,7 @@ from tests.integration.control.support import binding, connect
 from mongo_backup.connection import Connector
 from mongo_backup.errors import ConfigurationError, TransientError
 from mongo_backup.objects.app_binding import AppBinding, TopologyKind
+from mongo_backup.topology import discover as discovering
 from mongo_backup.topology import replica_set as replica_sets
 from mongo_backup.topology.binding import binding_from_uri
 from mongo_backup.topology.check import check
@@ -77,6 +78,14 @@ def test_a_wrong_topology_says_what_to_change(
     for deployment, change, told in cases:
         with connect(deployment, **change) as connector, pytest.raises(ConfigurationError, match=told):
             check(connector.binding, discover(connector))
+
+
+def test_a_config_server_that_is_a_shard_too_is_refused(cluster: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its data would be taken for routing tables. The server is older: its list of shards is made up here."""
+    shards = discovering.list_shards(cluster, cluster.binding.spec.config_server.hosts[0])  # type: ignore[union-attr]
+    monkeypatch.setattr(discovering, "list_shards", lambda *_: {**shards, "config": shards["shard0"]})
+    with pytest.raises(ConfigurationError, match="dedicated config server"):
+        discover(cluster)
 
 
 def test_a_wrong_password_is_named_and_not_told(replica_set: ReplicaSet) -> None:
