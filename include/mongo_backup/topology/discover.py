@@ -85,16 +85,28 @@ def parse_set(text: str) -> ReplicaSetAddress:
 
 
 def list_shards(connector: Connector, config_host: str) -> dict[str, ReplicaSetAddress]:
-    """Return the shards by name: mongos' `listShards` where the AppBinding names one, else `config.shards`."""
+    """Return the shards by name: mongos' `listShards` where the AppBinding names one, else `config.shards`.
+
+    :raises ConfigurationError: the config server is one of them; its data would be taken for routing tables.
+    """
+    shards = {str(shard["_id"]): parse_set(shard["host"]) for shard in _read_shards(connector, config_host)}
+    if CONFIG in shards:
+        raise ConfigurationError(
+            "the config server of this cluster is a shard too (a config shard, from MongoDB 8.0 on), and only clusters"
+            " with a dedicated config server can be backed up and restored: see transitionToDedicatedConfigServer in"
+            " the MongoDB manual"
+        )
+    return shards
+
+
+def _read_shards(connector: Connector, config_host: str) -> list[dict[str, Any]]:
     mongos = connector.mongos()
     if mongos is not None:
         where = ",".join(connector.binding.spec.mongos)
         with mongo_errors("listing the shards", where):
-            found = mongos.admin.command("listShards")["shards"]
-    else:
-        with mongo_errors("reading config.shards", config_host):
-            found = list(connector.member(config_host).config.shards.find())
-    return {str(shard["_id"]): parse_set(shard["host"]) for shard in found}
+            return list(mongos.admin.command("listShards")["shards"])
+    with mongo_errors("reading config.shards", config_host):
+        return list(connector.member(config_host).config.shards.find())
 
 
 def _sharded(connector: Connector, config_server: ReplicaSetAddress) -> Topology:
@@ -105,12 +117,6 @@ def _sharded(connector: Connector, config_server: ReplicaSetAddress) -> Topology
     routers = _routers(connector, connector.binding.spec.mongos)
     declared = connector.binding.spec.shards
     shards = list_shards(connector, host)
-    if CONFIG in shards:
-        raise ConfigurationError(
-            "the config server of this cluster is a shard too (a config shard, from MongoDB 8.0 on), and only clusters"
-            " with a dedicated config server can be backed up and restored: see transitionToDedicatedConfigServer in"
-            " the MongoDB manual"
-        )
 
     def read_shard(name: str) -> Component:
         seeds = (*shards[name].hosts, *(declared[name].hosts if name in declared else ()))

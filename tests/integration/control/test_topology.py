@@ -82,8 +82,9 @@ def test_a_wrong_topology_says_what_to_change(
 
 def test_a_config_server_that_is_a_shard_too_is_refused(cluster: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its data would be taken for routing tables. The server is older: its list of shards is made up here."""
-    shards = discovering.list_shards(cluster, cluster.binding.spec.config_server.hosts[0])  # type: ignore[union-attr]
-    monkeypatch.setattr(discovering, "list_shards", lambda *_: {**shards, "config": shards["shard0"]})
+    host = cluster.binding.spec.config_server.hosts[0]  # type: ignore[union-attr]
+    shards = list(cluster.member(host).config.shards.find())
+    monkeypatch.setattr(discovering, "_read_shards", lambda *_: [*shards, {**shards[0], "_id": "config"}])
     with pytest.raises(ConfigurationError, match="dedicated config server"):
         discover(cluster)
 
