@@ -55,13 +55,15 @@ class PodApi:
         """Create a pod; a repeated call of the same name finds the one that is there.
 
         :raises ConfigurationError: Kubernetes refuses it: rights, admission, quota, form.
-        :raises TransientError: the API server did not answer for long.
+        :raises TransientError: the API server did not answer for long, or somebody deletes the pod at once.
         """
         name = pod["metadata"]["name"]
         try:
             return self._patiently(lambda c: c.create_namespaced_pod(self.namespace, pod, _request_timeout=TIMEOUT))
         except _ExistsError:
-            return self.read_pod(name)
+            if (found := self.read_pod(name)) is None:
+                raise TransientError(f"pod {name} was deleted as soon as it was made") from None
+            return found
 
     def create_secret(self, name: str, *, data: dict[str, str], labels: dict[str, str], owner: Pod) -> None:
         """Create a Secret that goes with its pod."""
