@@ -103,7 +103,8 @@ _WORDS: tuple[tuple[Cause, str], ...] = (
     ),
     (
         Cause.NO_SNAPSHOT,
-        r"no matching ID|no snapshot found|no snapshot matched|path \S+ not found in snapshot",
+        # restic 0.17 and newer fail to load what is not there, where older ones list first.
+        r"no matching ID|no snapshot found|no snapshot matched|path \S+ not found in snapshot|failed to find snapshot",
     ),
 )
 _PATTERNS = tuple((cause, re.compile(pattern, re.IGNORECASE)) for cause, pattern in _WORDS)
