@@ -75,7 +75,7 @@ _WORDS: tuple[tuple[Cause, str], ...] = (
         Cause.ACCESS_DENIED,
         r"Access ?Denied|InvalidAccessKeyId|access key ID you provided does not exist|SignatureDoesNotMatch"
         r"|signature we calculated does not match|AuthenticationFailed|AuthorizationFailure|permission denied"
-        r"|malformed storage account key|private key should be a PEM|error getting credentials"
+        r"|malformed storage account key|decode account key|private key should be a PEM|error getting credentials"
         r"|cannot fetch token: 4\d\d|could not find default credentials"
         r"|\b40[13][ :]|Unauthorized|Forbidden|invalid_grant|ExpiredToken|token.* (?:is|has) expired|bad_auth_token",
     ),
