@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 _TIME_LIMIT_CODES = {50, 202, 262}
 """MaxTimeMSExpired, NetworkInterfaceExceededTimeLimit, ExceededTimeLimit."""
 _POLL_SECONDS = 0.25
+PENDING_SECONDS = 10.0
+"""So long an undo waits for a command that was never answered. Who undoes it later comes minutes after it was sent."""
 _ANSWER_SECONDS = 30.0
 _CONFIG = "config"
 _ANY_HOST = "*"
@@ -132,7 +134,10 @@ def stop_balancer(
     )
     former = str(entry.former)
     try:
+        if entry.answered:  # an older try's
+            journal.note_answer(entry, False)
         waited = balancer.stop(limit=stop_timeout)
+        journal.note_answer(entry, True)
     except BaseException as error:
         _put_back(balancer, journal, entry, error)
         raise
@@ -159,7 +164,7 @@ def require_stopped(connector: Connector) -> None:
 def _put_back(balancer: Balancer, journal: Journal, entry: JournalEntry, cause: BaseException) -> None:
     """The command whose answer did not come may reach the server after this undo: then `finish` looks once more."""
     try:
-        undo_balancer(balancer, entry)
+        undo_balancer(balancer, entry, patience=0)
         if balancer.unanswered:
             logger.warning("the command to stop the balancer may still be on its way: its journal entry stays")
         else:
@@ -168,14 +173,18 @@ def _put_back(balancer: Balancer, journal: Journal, entry: JournalEntry, cause: 
         logger.error("after %s the balancer could not be put back (its journal entry stays): %s", cause, error)
 
 
-def undo_balancer(balancer: Balancer, entry: JournalEntry) -> str:
+def undo_balancer(balancer: Balancer, entry: JournalEntry, *, patience: float = PENDING_SECONDS) -> str:
     """Put the balancer back to the mode that the journal says; in words what was done.
+
+    Our command may still be on its way (a network that is cut delivers when it heals): then it is waited for.
 
     One that somebody else has started meanwhile stays as he left it. That somebody else stopped it too cannot be told
     from our own stop.
     """
     former = str(entry.former)
-    now = balancer.status().mode
+    until = time.monotonic() + (0 if entry.answered or former == _OFF else patience)
+    while (now := balancer.status().mode) == former and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
     if now == former:
         return f"the balancer is {former}, as it was"
     if now != _OFF:

@@ -80,6 +80,8 @@ class JournalEntry(Model):
     value: int | None = None
     process: str | None = None
     """`hello.topologyVersion.processId` of the member: after a restart there is nothing to undo."""
+    answered: bool = False
+    """Of `balancer`: the server has answered our command, so that none is on its way any more."""
     token: int = 0
     """Of `target`: the newest try that was about to commit. An older one may not commit any more."""
     lease_seconds: float = Field(default=LEASE_SECONDS, gt=0)
@@ -256,6 +258,11 @@ class Journal:
         wanted = {"kind": JournalKind.TARGET.value, "owner": owner, "token": {"$not": {"$gt": token}}}
         with self._errors("renewing the lease in"):
             return self._collection.update_one(wanted, [{"$set": {"token": token}}, _RENEW]).matched_count > 0
+
+    def note_answer(self, entry: JournalEntry, answered: bool) -> None:
+        """Write down, in an entry that is there, whether the act's command may still be on its way."""
+        with self._errors("writing"):
+            self._collection.update_one({"_id": entry.id, "owner": entry.owner}, {"$set": {"answered": answered}})
 
     def remove(self, entry: JournalEntry, *, expired_only: bool = False) -> bool:
         """Remove an entry after its undo; one that is gone already is fine. Return whether it was removed.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 
 import pytest
 from pymongo.errors import AutoReconnect
 from tests.integration.control.support import OTHER, OWNER, connect, release_everything
 
-from mongo_backup.balancer import Balancer, stop_balancer
+from mongo_backup.balancer import PENDING_SECONDS, Balancer, stop_balancer
 from mongo_backup.connection import Connector
 from mongo_backup.errors import ConfigurationError, ConflictError, PreconditionError, TransientError
 from mongo_backup.journal import Journal, JournalEntry, JournalKind
@@ -119,6 +121,29 @@ def test_what_somebody_else_did_to_the_balancer_meanwhile_stays(cluster: Connect
         assert balancer.status().mode == "full"
     finally:
         balancer.set_mode("full")
+
+
+def test_a_stop_that_comes_after_all_is_undone(cluster: Connector) -> None:
+    """As from a network that was cut: nobody waits for its answer any more when it reaches the server."""
+    journal, balancer = Journal(cluster), Balancer(cluster)
+    journal.write(entry())
+    late = threading.Timer(1, balancer.set_mode, ["off"])
+    late.start()
+    try:
+        assert release(cluster, owner=OWNER) == ("put the balancer back from off to full",)
+        assert balancer.status().mode == "full"
+    finally:
+        late.join()
+        balancer.set_mode("full")
+
+
+def test_an_answered_stop_is_not_waited_for(cluster: Connector) -> None:
+    journal, balancer = Journal(cluster), Balancer(cluster)
+    stop_balancer(cluster, journal, owner=OWNER, stop_timeout=LIMIT)
+    balancer.set_mode("full")
+    began = time.monotonic()
+    assert release(cluster, owner=OWNER) == ("the balancer is full, as it was",)
+    assert time.monotonic() - began < PENDING_SECONDS
 
 
 def test_what_a_dead_run_left_is_taken_over_with_its_former_mode(cluster: Connector) -> None:
